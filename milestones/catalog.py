@@ -1,0 +1,113 @@
+"""The timeline: one line per system. The only registry."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from .core.errors import UserError, nearest
+from .core.folder import read_json
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from .trained import Trained
+
+
+class Entry(NamedTuple):
+    """A system's line in the timeline."""
+
+    name: str
+    year: int
+    showed: str  # what it showed the world
+    module: str
+
+
+TIMELINE = (
+    Entry("lenet", 1998, "convolutional nets read digits better than hand-made features", "milestones.systems.lenet"),
+)
+
+
+def find(name: str) -> Entry:
+    """The entry of a page, or for a path that ends in .py one of the user's own. UserError: no such page."""
+    for entry in TIMELINE:
+        if entry.name == name:
+            return entry
+    if name.endswith(".py"):
+        path = Path(name)
+        if not path.is_file():
+            raise UserError("a page's file", f"{name}, which is no file", "Check the path, or 'milestones fork PAGE FILE'")
+        if not path.stem.isidentifier() or any(entry.name == path.stem for entry in TIMELINE):
+            raise UserError("a page's file whose name is a new word", path.name, "Rename it, for example to my.py")
+        return Entry(path.stem, 0, "your own page", str(path.resolve()))
+    names = [entry.name for entry in TIMELINE]
+    raise UserError("a page of the catalog or a file that ends in .py", f"no page {name!r}",
+                    nearest(name, names, f"There are: {', '.join(names)}"))  # fmt: skip
+
+
+def page(entry: Entry) -> ModuleType:
+    """The page's module, imported. A file of the user's runs here: naming it on the command line was the consent."""
+    if not entry.module.endswith(".py"):
+        return importlib.import_module(entry.module)
+    spec = importlib.util.spec_from_file_location(f"milestones_page_{entry.name}", entry.module)
+    if spec is None or spec.loader is None:
+        raise UserError("a page's file that Python can read", entry.module, "Rename it to end in .py")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as problem:  # whatever the user's page does wrong
+        line = f"{type(problem).__name__}: {problem}"
+        raise UserError(f"a page that can be run in {entry.module}", line[:200], "Mend the page", entry.name) from problem
+    if not hasattr(module, "system"):
+        raise UserError(f"'system = System(...)' at the end of {entry.module}", "no such name",
+                        "Begin from a copy: milestones fork lenet my.py", entry.name)  # fmt: skip
+    return module
+
+
+SHIPPED = Path(__file__).parent / "shipped"
+
+
+def user_runs(root: str | Path, name: str = "*") -> list[Path]:
+    """The run folders under `root`, by page and number; none if there is no such folder."""
+
+    def place(path: Path) -> tuple[str, int]:
+        page, _, number = path.name.rpartition("-")
+        return page, int(number) if number.isdigit() else 0
+
+    return sorted((p.parent for p in Path(root).glob(f"{name}-*/config.json")), key=place)
+
+
+def state_of(folder: Path) -> dict[str, object]:
+    """The run's status, or what can be said without one."""
+    try:
+        return read_json(folder, "status.json")
+    except UserError:
+        return {"state": "unreadable"}
+
+
+def locate(word: str, root: str | Path = "runs") -> Path:
+    """The run folder that `word` names: a folder, a name as lenet-3, or a page. UserError: there is none."""
+    for folder in (Path(word), Path(root) / word):
+        if (folder / "config.json").is_file():
+            return folder
+        if folder.is_dir() and folder.parent == Path(root):
+            raise UserError(f"a run folder {folder}", "one without config.json: half-written", "Train again")
+    name = Path(word).stem if word.endswith(".py") else word
+    finished = [p for p in user_runs(root, name) if p.name.rpartition("-")[0] == name and state_of(p)["state"] == "finished"]
+    if finished:
+        return finished[-1]
+    if (SHIPPED / name / "config.json").is_file():
+        return SHIPPED / name
+    known = [p.name for p in user_runs(root)] + [entry.name for entry in TIMELINE]
+    if name in known or word.endswith(".py"):
+        raise UserError(f"a finished run of {name}", "none", f"Train one: milestones train {word}")
+    raise UserError("a run (a folder, a name as lenet-3, or a page)", repr(word), nearest(word, known, "See 'milestones runs'"))
+
+
+def load(word: str, root: str | Path = "runs", page_name: str = "") -> Trained:
+    """The trained model of a run, ready to use. `page_name` names the page's file for a run of the user's own page."""
+    from .trained import open_run
+
+    return open_run(locate(word, root), page_name or (word if word.endswith(".py") else ""))

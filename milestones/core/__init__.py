@@ -1,0 +1,1 @@
+"""What a run is: its settings, data, folder, randomness, plan, loop and scores. Imports nothing of ours."""

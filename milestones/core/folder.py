@@ -1,0 +1,211 @@
+"""A run folder's files: written whole, read with suspicion, held by one process at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import socket
+import struct
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from .errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = 1
+LARGEST_JSON = 16 << 20  # bytes; a facts.json with a large vocabulary is below 2 MiB
+LARGEST_HEADER = 16 << 20
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace `path` by `content`: written aside, synced, renamed. What was there stays if anything fails."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(aside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except OSError as problem:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+        raise unwritable(path, problem) from None
+
+
+def unwritable(path: Path, problem: OSError) -> UserError:
+    """What to tell about a file that cannot be written: a full disk, a read-only folder."""
+    do = "Free some space, then 'milestones resume'" if problem.errno == 28 else "Choose a folder that you can write to"
+    kept = "What was saved before is kept"
+    return UserError(f"to write {path.name} in {path.parent}", problem.strerror or str(problem), f"{do}. {kept}")
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write one JSON object with its format number."""
+    text = json.dumps({"format": FORMAT, **content}, indent=1, ensure_ascii=False, allow_nan=False)
+    write_whole(path, text.encode())
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The path of a file of the folder. UserError if it is no plain name or leads out by a link."""
+    path = folder / name
+    if path.is_symlink() or not path.resolve().is_relative_to(folder.resolve()):
+        raise UserError("files inside the run folder", f"{name} that leads out of {folder}", "Do not use this folder")
+    return path
+
+
+def read_json(folder: Path, name: str) -> dict[str, Any]:
+    """One JSON object of a run folder. UserError: missing, half-written, too large, too deep, of another format."""
+    path = inside(folder, name)
+
+    def refuse(got: str) -> UserError:
+        return UserError(f"a readable {name} in {folder}", got, "Restore the file or train again")
+
+    def no_constant(word: str) -> float:
+        raise ValueError(f"the number {word}")
+
+    try:
+        if path.stat().st_size > LARGEST_JSON:
+            raise refuse(f"{path.stat().st_size:,} bytes, more than {LARGEST_JSON:,}")
+        content = json.loads(path.read_bytes(), parse_constant=no_constant)
+    except FileNotFoundError:
+        raise refuse("no such file") from None
+    except (ValueError, RecursionError, OSError) as problem:
+        raise refuse(f"no valid JSON ({str(problem)[:80] or type(problem).__name__})") from None
+    if not isinstance(content, dict):
+        raise refuse(f"a {type(content).__name__} instead of an object")
+    if content.get("format") != FORMAT:
+        raise refuse(f"format {str(content.get('format'))[:20]!r} where this version reads {FORMAT}")
+    return content
+
+
+def header(path: Path) -> dict[str, Any]:
+    """The header of a safetensors file, checked before anything is allocated: sizes, offsets, names."""
+
+    def refuse(got: str) -> UserError:
+        return UserError(f"a whole safetensors file {path.name}", got, "Restore the file or train again")
+
+    try:
+        size = path.stat().st_size
+        with open(path, "rb") as file:
+            start = file.read(8)
+            length = struct.unpack("<Q", start)[0] if len(start) == 8 else -1
+            if not 2 <= length <= min(LARGEST_HEADER, size - 8):
+                raise refuse(f"{size:,} bytes with a header of {length:,}")
+            content = json.loads(file.read(length))
+        end = 0
+        for name, field in content.items():
+            if name == "__metadata__":
+                continue
+            begin, stop = field["data_offsets"]
+            count = math.prod(field["shape"])
+            if not (0 <= begin <= stop <= size - 8 - length and all(isinstance(n, int) and n >= 0 for n in field["shape"])):
+                raise refuse(f"tensor {name[:60]!r} outside the file")
+            if field["dtype"] in WIDTH and stop - begin != count * WIDTH[field["dtype"]]:
+                raise refuse(f"tensor {name[:60]!r} of {stop - begin:,} bytes for shape {field['shape']}")
+            end = max(end, stop)
+        if end != size - 8 - length:
+            raise refuse(f"{size:,} bytes where the header describes {8 + length + end:,}")
+    except FileNotFoundError:
+        raise refuse("no such file") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as problem:
+        raise refuse(f"a damaged header ({type(problem).__name__})") from None
+    return content
+
+
+WIDTH = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+
+
+def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Write tensors as safetensors, contiguous, on the CPU; the file's sha256 comes back."""
+    from safetensors.torch import save
+
+    content = save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in sorted(tensors.items())})
+    write_whole(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_weights(path: Path, like: Mapping[str, Tensor] | None = None, who: str = "milestones") -> dict[str, Tensor]:
+    """The tensors of a safetensors file; names, shapes, types as in `like` if given, all finite. UserError otherwise."""
+    import torch
+    from safetensors.torch import load_file
+
+    fields = {name: field for name, field in header(path).items() if name != "__metadata__"}
+    do = "These weights belong to another page or other settings; train again"
+    if like is not None:
+        shapes = {name: list(tensor.shape) for name, tensor in like.items()}
+        for name in sorted(shapes.keys() | fields.keys()):
+            got = fields[name]["shape"] if name in fields else "none"
+            if shapes.get(name, "none") != got:
+                raise UserError(f"{name[:60]} of shape {shapes.get(name, 'none')} in {path}", str(got), do, who)
+    tensors = load_file(path)
+    for name, tensor in tensors.items():
+        if like is not None and tensor.dtype != like[name].dtype:
+            raise UserError(f"{name} of type {like[name].dtype} in {path}", str(tensor.dtype), do, who)
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise UserError(f"finite weights in {path}", f"NaN or infinity in {name[:60]}", "Train again", who)
+    return tensors
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock. UserError names the owner and the lock's age. A killed owner's lock is free."""
+    path = inside(folder, "lock")
+    try:
+        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115  (held open on purpose)
+    except OSError as problem:
+        raise unwritable(path, problem) from None
+    with file:
+        if not _grab(file):
+            file.seek(0)
+            owner = file.read(200).strip() or "another process"
+            minutes = (time.time() - path.stat().st_mtime) / 60
+            got = f"a lock held by {owner} for {minutes:.0f} min"
+            raise UserError(f"the run folder {folder} for this process alone", got, "Wait for it or stop it") from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+
+
+def _grab(file: IO[str]) -> bool:
+    """Take the operating system's lock on an open file, which ends with the process."""
+    try:
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            import msvcrt
+
+            file.seek(1000)  # a byte that nobody reads: locked bytes cannot be read there
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+            return True
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def cache_folder() -> Path:
+    """Where data sets and measured plans are kept between runs."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "milestones"
+
+
+def next_folder(root: Path, name: str) -> Path:
+    """Make and return `root/name-N` for the first free N; never an existing one."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        taken = [int(p.name[len(name) + 1 :]) for p in root.glob(f"{name}-*") if p.name[len(name) + 1 :].isdigit()]
+        number = max(taken, default=0) + 1
+        while True:
+            with contextlib.suppress(FileExistsError):
+                (root / f"{name}-{number}").mkdir()
+                return root / f"{name}-{number}"
+            number += 1
+    except OSError as problem:
+        raise unwritable(root / name, problem) from None

@@ -1,0 +1,199 @@
+"""Plan: how this machine runs this model fastest; measured on a copy, checked against float32, remembered."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from .errors import UserError
+from .folder import cache_folder, write_json
+
+B = TypeVar("B")
+Probe = Callable[[nn.Module, "Plan"], Tensor]
+
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+SECONDS = 0.25  # a candidate, in turns
+MARGIN = 1.05  # a later candidate must win by this, so that near equals do not flip between runs
+TOLERANCE = 0.02  # of the loss, against float32; and 1 - cosine of the gradient
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Memory layout, precision and threads of a training step."""
+
+    layout: str = "contiguous"
+    precision: str = "float32"
+    threads: int = 0  # 0: as PyTorch has it
+    words: str = "float32 as PyTorch has it; not measured"
+    flops: float = 0.0  # floating-point operations an example, forward and backward
+    peak_gflops: float = 0.0  # of a large product on this machine, in this precision
+    tried: list[dict[str, Any]] = field(default_factory=list)
+    machine: str = ""
+
+    def apply(self, model: nn.Module) -> None:
+        """Lay out `model` in place and set the number of threads."""
+        torch.set_num_threads(self.threads or torch.get_num_threads())
+        if self.layout != "contiguous":
+            model.to(memory_format=LAYOUTS[self.layout])  # type: ignore[call-overload]
+
+    def running(self, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+        """The context of the forward pass: autocast where the precision asks for it."""
+        if self.precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(device.type, PRECISIONS[self.precision])
+
+    def lay(self, batch: B) -> B:
+        """A batch (named tuple of tensors) with its pictures in this plan's layout."""
+        if self.layout == "contiguous" or not isinstance(batch, tuple):
+            return batch
+        form = LAYOUTS[self.layout]
+        return type(batch)(*(t.contiguous(memory_format=form) if t.dim() == 4 else t for t in batch))
+
+    def share(self, rate: float) -> float:
+        """The share in percent of the machine's peak that `rate` examples a second reach; 0 if unknown."""
+        return 100 * rate * self.flops / (self.peak_gflops * 1e9) if self.peak_gflops else 0.0
+
+
+def machine() -> str:
+    """What a plan and bit-identity depend on, in one line."""
+    return f"{cpu_name()}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__}"
+
+
+def cpu_name() -> str:
+    """The processor's own name where the system tells it."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def chosen(words: str) -> Plan | None:
+    """The plan that `--plan` names: None for auto. UserError for other words."""
+    if words == "auto":
+        return None
+    if words == "exact":
+        return Plan(words="exact: float32 as PyTorch has it")
+    layout, _, rest = words.partition("/")
+    precision, _, threads = rest.partition("/")
+    if layout in LAYOUTS and precision in PRECISIONS and threads.isdigit() and int(threads) >= 1:
+        return Plan(layout, precision, int(threads), words=f"as asked: {words}")
+    raise UserError("a plan auto, exact or LAYOUT/PRECISION/THREADS, as channels_last/float32/2", repr(words),
+                    f"Layouts: {', '.join(LAYOUTS)}; precisions: {', '.join(PRECISIONS)}")  # fmt: skip
+
+
+def measure(model: nn.Module, probe: Probe, examples: int, given: Plan | None, device: torch.device) -> Plan:
+    """The fastest plan for `probe(copy of model, plan)`, a loss over `examples`; or `given`, with its rate and peak."""
+    here = machine()
+    shapes = [tuple(p.shape) for p in model.parameters()]
+    name = hashlib.sha256(f"{here} {device} {torch.get_num_threads()} {shapes} {examples}".encode()).hexdigest()[:24]
+    cached = cache_folder() / "plans" / f"{name}.json"
+    if given is None:
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            content = json.loads(cached.read_bytes())
+            if content.pop("format") == 1 and content["layout"] in LAYOUTS and content["precision"] in PRECISIONS:
+                return Plan(**content)
+    most = torch.get_num_threads()
+    plans = [given or Plan(threads=most)]
+    if given is None:
+        plans = _candidates(model, most, device)
+    flops = _flops(copy.deepcopy(model), probe) / examples
+    tried = _race(model, probe, plans, device)
+    best = 0
+    for i, result in enumerate(tried):
+        if result["within"] and result["seconds"] * MARGIN < tried[best]["seconds"]:
+            best = i
+    for result in tried:
+        result["rate"] = round(examples / result.pop("seconds"))
+    plan, rate = plans[best], tried[best]["rate"]
+    torch.set_num_threads(plan.threads or most)
+    peak = peak_gflops(plan.precision, device)
+    words = f"{plan.layout} {plan.precision}, {plan.threads or most} threads: {rate:,} examples/s"
+    if len(tried) > 1:
+        words += f", {rate / tried[0]['rate']:.1f} x PyTorch's defaults ({len(tried)} ways tried)"
+    plan = Plan(plan.layout, plan.precision, plan.threads or most, words, flops, round(peak, 1), tried, here)
+    if given is None:
+        with contextlib.suppress(OSError, UserError):  # a plan that cannot be remembered is measured again
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            write_json(cached, asdict(plan))
+    return plan
+
+
+def _candidates(model: nn.Module, most: int, device: torch.device) -> list[Plan]:
+    """PyTorch's defaults first, then what may be faster here."""
+    layouts = ["contiguous"] + ["channels_last"] * any(p.dim() == 4 for p in model.parameters())
+    precisions = ["float32"]
+    # Without hardware for it, bfloat16 is hundreds of times slower: a small product tells, before a step takes minutes.
+    if peak_gflops("bfloat16", device, 192) > 0.7 * peak_gflops("float32", device, 192):
+        precisions.append("bfloat16")
+    threads = [most] + [1] * (most > 1 and device.type == "cpu")
+    return [Plan(layout, precision, n) for n in threads for precision in precisions for layout in layouts]
+
+
+def _step(twin: nn.Module, probe: Probe, plan: Plan, device: torch.device) -> float:
+    twin.zero_grad(set_to_none=True)
+    with plan.running(device):
+        value = probe(twin, plan)
+    value.backward()
+    return float(value.detach())  # waits for the device, too
+
+
+def _race(model: nn.Module, probe: Probe, plans: list[Plan], device: torch.device) -> list[dict[str, Any]]:
+    """Seconds a step for each plan (best of several turns), and whether loss and gradient agree with the first."""
+    twins, results = [], []
+    for plan in plans:
+        twin = copy.deepcopy(model)
+        plan.apply(twin)
+        torch.manual_seed(0)  # the same dropout for all
+        value = _step(twin, probe, plan, device)
+        grad = torch.cat([p.grad.float().flatten() for p in twin.parameters() if p.grad is not None])
+        if not results:
+            first, direction = value, grad
+        cosine = float(torch.nn.functional.cosine_similarity(grad, direction, dim=0))  # pyright: ignore
+        within = abs(value - first) <= TOLERANCE * abs(first) + 1e-6 and cosine >= 1 - TOLERANCE  # pyright: ignore
+        name = {"layout": plan.layout, "precision": plan.precision, "threads": plan.threads}
+        results.append({**name, "within": within, "seconds": float("inf")})
+        twins.append(twin)
+    for _ in range(4):
+        for plan, twin, result in zip(plans, twins, results, strict=True):
+            plan.apply(twin)
+            end = time.perf_counter() + SECONDS / 4
+            while True:
+                begin = time.perf_counter()
+                _step(twin, probe, plan, device)
+                result["seconds"] = min(result["seconds"], time.perf_counter() - begin)
+                if time.perf_counter() > end:
+                    break
+    return results
+
+
+def _flops(twin: nn.Module, probe: Probe) -> float:
+    """Floating-point operations of one step; element-wise ones are not counted, as is customary."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        probe(twin, Plan()).backward()
+    return float(counter.get_total_flops())
+
+
+def peak_gflops(precision: str, device: torch.device, side: int = 1024) -> float:
+    """GFLOP/s of a square matrix product: the best of three after one to warm up."""
+    a, b = (torch.ones(side, side, dtype=PRECISIONS[precision], device=device) for _ in range(2))
+    best = 0.0
+    for _ in range(4):
+        begin = time.perf_counter()
+        float((a @ b)[0, 0])
+        best = max(best, 2 * side**3 / (time.perf_counter() - begin) / 1e9)
+    return best

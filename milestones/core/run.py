@@ -1,0 +1,288 @@
+"""Run: one execution of one system; it owns the folder, the randomness, the steps, the log, saving and resuming."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from .errors import UserError
+from .folder import held, read_json, unwritable, write_json, write_whole
+from .plan import Plan, chosen, machine, measure
+from .source import Place, key
+from .state import Stateful, read_state, write_state
+
+SAVE_SECONDS = 15.0  # between saves, or 50 times what a save took, whichever is longer: at most 2 % of the time
+LONGEST_WINDOW = 100  # steps in one line of the log
+STAGE = re.compile(r"[a-z][a-z0-9_]{0,30}")
+
+
+class Shown(Protocol):
+    """What `show` takes: any Media."""
+
+    def encode(self) -> tuple[str, bytes]: ...  # suffix, content
+
+
+class Progress(NamedTuple):
+    """Where a run is, for whoever watches it."""
+
+    stage: str
+    step: int
+    total: int
+    seconds: float  # in this process
+    rate: float  # examples a second, lately; 0 if unknown
+    share: float  # percent of the machine's peak; 0 if unknown
+    numbers: dict[str, float]  # the last logged
+
+
+class Run:
+    """One execution of one system. Systems call a Run; a Run never calls a system. It alone writes files.
+
+    Use as a context: it holds the folder's lock and catches SIGINT and SIGTERM, which end `steps` with all saved.
+    """
+
+    def __init__(self, folder: Path, place: Place, plan: str = "auto", minutes: float | None = None,
+                 watch: Callable[[Progress], None] | None = None) -> None:  # fmt: skip
+        self.folder, self.place, self.step = folder, place, 0
+        self.plan, self._given = Plan(), chosen(plan)
+        self.rng = torch.Generator(device=place.device)
+        self.ended = ""  # why the steps ended early: "interrupted", "minutes", "stopped"
+        self.seconds = 0.0  # in steps, over all processes that worked on this run
+        self.rate = 0.0
+        self._minutes, self._watch = minutes, watch
+        self._stage, self._total, self._examples = "train", 0, 0
+        self._stages: list[str] = []
+        self._waiting: list[tuple[int, dict[str, Any]]] = []  # logged, not yet written: (updates finished, numbers)
+        self._numbers: dict[str, float] = {}
+        self._offset, self._signal, self._is_enough, self._broken = 0, 0, False, ""
+        self._exits = contextlib.ExitStack()
+
+    def __enter__(self) -> Run:
+        self._exits.enter_context(held(self.folder))
+        for name in ("state", "shows"):
+            try:
+                (self.folder / name).mkdir(exist_ok=True)
+            except OSError as problem:
+                raise unwritable(self.folder / name, problem) from None
+        (self.folder / "stop").unlink(missing_ok=True)
+        with contextlib.suppress(ValueError):  # signals belong to the main thread
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._exits.callback(signal.signal, number, signal.signal(number, self._catch))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: object) -> None:
+        try:
+            if kind is None and self._broken:
+                raise RuntimeError(f"'break' left the steps of stage {self._broken!r}; use run.enough()")
+        finally:
+            self._exits.close()
+
+    def _catch(self, number: int, frame: object) -> None:
+        if self._signal:  # the second time, at once; what was saved is kept
+            raise KeyboardInterrupt
+        self._signal = number
+
+    def seed(self, stage: str, step: int = -1) -> None:
+        """Seed the global generator and `rng` from (seed, stage, step, rank): so no generator state is ever saved."""
+        number = key(self.place.seed, stage, step, self.place.rank)
+        torch.default_generator.manual_seed(number)
+        if self.place.device.type == "cuda":
+            torch.cuda.manual_seed(number)
+        self.rng.manual_seed(number)
+
+    def steps(self, total: int, stage: str = "train", /, **state: Stateful) -> Iterator[int]:
+        """Yield the step numbers that remain below `total`, saving `state` on the way.
+
+        Resumes where a saved run stopped. Ends early, all saved, on Ctrl-C, SIGTERM, a spent time budget or a `stop`
+        file; later stages then yield nothing. A stage finished earlier restores its state and yields nothing.
+        `break` is an error: use `enough`.
+        """
+        if stage in self._stages or not STAGE.fullmatch(stage) or self._broken:
+            raise RuntimeError(f"stage {stage!r} must be a new short word, after no 'break' ({self._broken or 'none'})")
+        self._stages.append(stage)
+        self._stage, self._total, self._is_enough, self.step, done = stage, total, False, 0, False
+        path = self.folder / "state" / f"{stage}.safetensors"
+        if path.exists():
+            meta = read_state(path, state)
+            self.step, done, self.seconds = meta["step"], meta["done"], meta["seconds"]
+            self._offset, self._waiting = meta["log"], [(step, numbers) for step, numbers in meta["waiting"]]
+        if done or self.ended or self.step >= total > 0 and path.exists():
+            return
+        self._truncate()
+        window = max(1, min(LONGEST_WINDOW, total // 500))
+        clock = Clock(self.seconds)
+        try:
+            for step in range(self.step, total):
+                self.step = step
+                self.seed(stage, step)
+                yield step
+                if (step + 1) % window == 0 or step + 1 == total or self._is_enough:
+                    self._flush(clock, path, state)
+                now = time.monotonic()
+                if now >= clock.look or self._signal:
+                    self._look(clock, now)
+                if self._is_enough or step + 1 == total:
+                    break
+                if self.ended or now >= clock.save:
+                    self._save(path, state, clock, done=False)
+                if self.ended:
+                    self.step, self.seconds = step + 1, clock.spent()
+                    return
+        except GeneratorExit:
+            self._broken = stage
+            raise
+        self.step, self.seconds = min(self.step + 1, total), clock.spent()
+        self.rate = self.step * self._examples / max(self.seconds, 1e-9)
+        self._save(path, state, clock, done=True)
+
+    def enough(self) -> None:
+        """This stage is finished after the present step (gradient near 0, patience spent); later stages go on."""
+        self._is_enough = True
+
+    def every(self, n: int) -> bool:
+        """True when n, 2n, ... updates are finished (the present one included), and at the last."""
+        return (self.step + 1) % n == 0 or self.step + 1 == self._total
+
+    def log(self, **numbers: float | Tensor) -> None:
+        """Log scalars of the present step; the log has means over a few steps. No device is waited for until then."""
+        kept = {name: v.detach() if isinstance(v, Tensor) else v for name, v in numbers.items()}
+        self._waiting.append((self.step + 1, kept))
+
+    def show(self, **items: Shown) -> None:
+        """Keep samples, filters, boards of the present step as files in `shows/`."""
+        for name, item in items.items():
+            suffix, content = item.encode()
+            write_whole(self.folder / "shows" / f"{self._stage}-{self.step:08d}-{name}{suffix}", content)
+
+    def measure(self, model: nn.Module, probe: Callable[[nn.Module, Plan], Tensor], examples: int) -> None:
+        """Set the plan: measured on copies of `model`, for which `probe(copy, plan)` gives a loss over `examples`.
+
+        A resumed run keeps its plan; on another machine it is measured again, and bit-identity is gone.
+        """
+        self._examples = examples
+        if (self.folder / "plan.json").exists():
+            content = read_json(self.folder, "plan.json")
+            content.pop("format")
+            try:
+                self.plan = Plan(**content)
+            except TypeError:
+                raise UserError("a plan.json of this version", "other fields", "Remove it and resume") from None
+        if self.plan.machine != machine():
+            moved = f" (measured again: the run began on {self.plan.machine})" if self.plan.machine else ""
+            plan = measure(model, probe, examples, self._given, self.place.device)
+            self.plan = Plan(**{**asdict(plan), "words": plan.words + moved})
+            write_json(self.folder / "plan.json", asdict(self.plan))
+        self.plan.apply(model)
+
+    def _truncate(self) -> None:
+        """Cut the log, and the shows of this stage, back to where the state was saved."""
+        log = self.folder / "log.jsonl"
+        try:
+            with open(log, "ab") as file:
+                file.truncate(self._offset)
+        except OSError as problem:
+            raise unwritable(log, problem) from None
+        for path in (self.folder / "shows").glob(f"{self._stage}-*"):
+            number = path.name[len(self._stage) + 1 :].split("-")[0]
+            if number.isdigit() and int(number) > self.step:
+                path.unlink()
+
+    def _flush(self, clock: Clock, path: Path, state: dict[str, Stateful]) -> None:
+        """Write what was logged as one line of means. A loss that is not finite ends the run here."""
+        self._waiting = [(step, {k: float(v) for k, v in numbers.items()}) for step, numbers in self._waiting]
+        if not self._waiting:
+            return
+        for step, numbers in self._waiting:
+            if not math.isfinite(numbers.get("loss", 0.0)):
+                raise self._diverged(step, numbers["loss"], path, state)
+        names = dict.fromkeys(name for _, numbers in self._waiting for name in numbers)
+        columns = {name: [numbers[name] for _, numbers in self._waiting if name in numbers] for name in names}
+        means = {name: sum(values) / len(values) for name, values in columns.items()}
+        line = {"stage": self._stage, "step": self._waiting[-1][0], "seconds": round(clock.spent(), 3)}
+        text = json.dumps({**line, **{name: float(f"{mean:.6g}") for name, mean in means.items()}}) + "\n"
+        try:
+            with open(self.folder / "log.jsonl", "ab") as file:
+                file.write(text.encode())
+            self._offset += len(text.encode())
+        except OSError as problem:
+            raise unwritable(self.folder / "log.jsonl", problem) from None
+        self._numbers.update(means)
+        self._waiting = []
+
+    def _diverged(self, step: int, loss: float, path: Path, state: dict[str, Stateful]) -> UserError:
+        """Restore the last good state, and say what happened."""
+        last = self._numbers.get("loss", math.nan)
+        kept = "nothing had been saved yet"
+        if path.exists():
+            kept = f"the weights of step {read_state(path, state)['step']:,} are kept"
+        cause = "the step size is likely too high: lower lr" if step > 1 else "check the data for extreme values"
+        return UserError("a finite loss", f"{loss} at step {step:,} (mean before: {last:.4g})", f"Cause: {cause}; {kept}")
+
+    def _look(self, clock: Clock, now: float) -> None:
+        """A few times a second: is it time to stop? Tell the watcher and status.json."""
+        clock.look = now + 0.1
+        if self._signal:
+            self.ended = "interrupted"
+        elif self._minutes is not None and clock.here() >= 60 * self._minutes:
+            self.ended = "minutes"
+        elif now >= clock.files and (self.folder / "stop").exists():
+            self.ended = "stopped"
+        self.rate = clock.rate(self.step + 1, now) * self._examples
+        if self._watch:
+            share = self.plan.share(self.rate)
+            here = Progress(self._stage, self.step + 1, self._total, clock.here(), self.rate, share, self._numbers)
+            self._watch(here)
+        if now >= clock.files:
+            clock.files = now + 1.0
+            self._status("training", clock)
+
+    def _save(self, path: Path, state: dict[str, Stateful], clock: Clock, done: bool) -> None:
+        """Write the state of the stage. One that is not finite is never written."""
+        begin = time.monotonic()
+        finished = self.step if done else self.step + 1
+        self._waiting = [(step, {k: float(v) for k, v in numbers.items()}) for step, numbers in self._waiting]
+        meta = {"step": finished, "done": done, "log": self._offset, "waiting": self._waiting, "seconds": clock.spent()}
+        if not write_state(path, state, meta):
+            raise self._diverged(finished, math.nan, path, state)
+        self._status("training", clock)
+        took = time.monotonic() - begin
+        clock.save = time.monotonic() + max(SAVE_SECONDS, 50 * took)
+
+    def _status(self, word: str, clock: Clock) -> None:
+        where = {"state": word, "stage": self._stage, "step": min(self.step + 1, self._total), "total": self._total}
+        write_json(self.folder / "status.json", {**where, "seconds": round(clock.spent(), 1), "updated": time.time()})
+
+
+class Clock:
+    """When to look, save and write, and how fast it goes; no training decision reads it."""
+
+    def __init__(self, before: float) -> None:
+        self.begin = time.monotonic()
+        self.before = before  # seconds spent by earlier processes
+        self.look = self.files = self.begin
+        self.save = self.begin + SAVE_SECONDS
+        self._marks: list[tuple[int, float]] = []
+
+    def here(self) -> float:
+        """Seconds in this process."""
+        return time.monotonic() - self.begin
+
+    def spent(self) -> float:
+        """Seconds in all processes."""
+        return self.before + self.here()
+
+    def rate(self, step: int, now: float) -> float:
+        """Steps a second over the last few seconds."""
+        self._marks = [*self._marks[-50:], (step, now)]
+        (first, then), (last, latest) = self._marks[0], self._marks[-1]
+        return (last - first) / (latest - then) if latest > then else 0.0

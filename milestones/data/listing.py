@@ -1,0 +1,206 @@
+"""Which pictures a folder, a CSV or JSON lines name, with label and split; what is wrong is collected, not raised."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..core.errors import UserError, nearest
+from ..media.image import SUFFIXES, Image
+from ..media.sheet import sheet
+
+SPLITS = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid",
+          "test": "test", "testing": "test"}  # fmt: skip
+FILE_COLUMNS = ("file", "file_name", "filename", "path", "image", "image_path")
+LABEL_COLUMNS = ("label", "class", "target", "category")
+FEWEST = 3  # examples of a class: one each for train, valid and test
+
+
+@dataclass
+class Listing:
+    """Pictures in files: path, label and split ("" where the data has none) of each; and what is wrong with them."""
+
+    paths: list[Path] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    splits: list[str] = field(default_factory=list)
+    problems: list[UserError] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, path: Path, label: str, split: str) -> None:
+        """One more picture."""
+        self.paths.append(path)
+        self.labels.append(label)
+        self.splits.append(split)
+
+
+def listing(path: Path, target: str = "") -> Listing:
+    """The pictures that `path` names: a folder with a folder per class, or a CSV or JSONL of files and labels."""
+    if not path.is_dir():
+        return _table(path, target)
+    found = Listing()
+    below = subfolders(path)
+    splits = [folder for folder in below if folder.name.lower() in SPLITS]
+    if any(SPLITS[folder.name.lower()] == "train" for folder in splits):
+        for folder in splits:
+            _classes(folder, SPLITS[folder.name.lower()], found)
+        for folder in below:
+            if folder not in splits:
+                found.notes.append(f"{folder.name}/ stands beside the splits and is not read")
+    elif not below and (tables := [file for file in entries(path) if file.suffix.lower() in (".csv", ".jsonl", ".tsv")]):
+        return _table(tables[0], target)
+    else:
+        _classes(path, "", found)
+    _check(path, found)
+    return found
+
+
+def entries(folder: Path) -> list[Path]:
+    """What is in a folder and not hidden, in order of name."""
+    try:
+        return sorted(folder / name for name in os.listdir(folder) if not name.startswith((".", "__MACOSX")))
+    except OSError as problem:
+        raise UserError("a readable folder", f"{folder} ({problem.strerror})", "Check its permissions") from None
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in a folder."""
+    return [entry for entry in entries(folder) if entry.is_dir()]
+
+
+def ordered(labels: Iterable[str]) -> list[str]:
+    """The distinct labels: whole numbers by value, else texts by spelling."""
+    distinct = set(labels)
+    whole = all(re.fullmatch(r"-?\d{1,15}", label) for label in distinct)
+    return sorted(distinct, key=lambda label: (int(label), label) if whole else (0, label))
+
+
+def _classes(folder: Path, split: str, found: Listing) -> None:
+    """Add the pictures of a folder per class."""
+    loose = 0
+    for entry in entries(folder):
+        if not entry.is_dir():
+            loose += entry.suffix.lower() in SUFFIXES
+            continue
+        count, others = 0, Counter[str]()
+        for file in entries(entry):
+            if file.suffix.lower() in SUFFIXES and not file.is_dir():
+                found.add(file, entry.name, split)
+                count += 1
+            else:
+                others["folder" if file.is_dir() else file.suffix.lower() or "no suffix"] += 1
+        if others:
+            kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(others.items()))
+            found.notes.append(f"{entry} holds other things that are not read: {kinds}")
+        if not count:
+            do = "Add pictures to the folder, or remove it"
+            found.problems.append(UserError("PNG, JPEG, BMP, TIFF or WebP pictures of each class", f"none in {entry}", do, "data"))
+    if loose:
+        found.notes.append(f"{loose} pictures in {folder} itself have no class and are not read")
+
+
+def _check(path: Path, found: Listing) -> None:
+    """Add what is wrong with the classes as a whole."""
+    counts = Counter(found.labels)
+    if len(counts) < 2:
+        below = subfolders(path)
+        inner = below[0] if len(below) == 1 and len(subfolders(below[0])) > 1 else None
+        do = f"Name {inner}" if inner else "Put the pictures of each class into a folder of its own"
+        got = f"{len(counts)} in {path}" + (f" ({next(iter(counts))})" if counts else "")
+        found.problems.insert(0, UserError("pictures of at least two classes", got, do, "data"))
+    official = set(found.splits) - {""}
+    if official:
+        _check_splits(found, official)
+    else:
+        few(counts, found.problems)
+
+
+def _check_splits(found: Listing, official: set[str]) -> None:
+    train = {label for label, split in zip(found.labels, found.splits) if split == "train"}
+    for split in sorted(official - {"train"}):
+        unknown = ordered({label for label, where in zip(found.labels, found.splits) if where == split} - train)
+        if unknown:
+            got = f"{unknown[0]!r}" + (f" and {len(unknown) - 1} more" if unknown[1:] else "") + f" only in {split}"
+            do = nearest(unknown[0], train, "Add training pictures of this class, or remove it")
+            found.problems.append(UserError(f"in {split} only classes that are in train", got, do, "data"))
+    least = 1 + len({"valid", "test"} - official)
+    few(Counter(label for label, where in zip(found.labels, found.splits) if where == "train"), found.problems, least)
+
+
+def few(counts: Counter[str], problems: list[UserError], least: int = FEWEST) -> None:
+    """Add a problem where a class has less than `least` examples."""
+    scarce = [label for label in ordered(counts) if counts[label] < least]
+    if scarce:
+        more = f" (and {len(scarce) - 1} more classes)" if scarce[1:] else ""
+        got = f"{counts[scarce[0]]} of {scarce[0]!r}{more}"
+        problems.append(UserError(f"at least {least} examples of each class", got, "Add examples, or leave the class out", "data"))
+
+
+def _table(path: Path, target: str) -> Listing:
+    """The pictures that a CSV, TSV or JSONL names, relative to its folder."""
+    table, found = sheet(path), Listing()
+    names = {name.lower(): name for name in table.columns}
+    have = ", ".join(table.columns)
+    file = next((names[name] for name in FILE_COLUMNS if name in names), None)
+    if file is None:
+        raise UserError("a column that names the pictures (file)", f"{have} in {path}", "Rename the column", "data")
+    if target and target not in table.columns:
+        raise UserError(f"the target column {target!r}", f"columns {have} in {path}",
+                        nearest(target, table.columns, "Name one of these with --target"), "data")  # fmt: skip
+    label = target or next((names[name] for name in LABEL_COLUMNS if name in names), None)
+    if label is None:
+        raise UserError("a label column", f"{have} in {path}", "Name it with --target COLUMN", "data")
+    split = names.get("split") or names.get("subset") or names.get("partition")
+    missing: list[str] = []
+    for i, line in enumerate(table.lines):
+        value, cell = table.columns[file][i], table.columns[label][i]
+        text = str(cell).strip() if cell is not None else ""
+        picture = path.parent / str(value or "")
+        where = str(table.columns[split][i] or "").lower() if split else ""
+        if not text:
+            found.problems.append(UserError("a label for each picture", f"none in {path} line {line}", "Write it", "data"))
+        elif split and where not in SPLITS:
+            got = f"{where!r} in {path} line {line}"
+            found.problems.append(UserError("train, valid or test as split", got, "Correct the line", "data"))
+        elif not value or not picture.is_file():
+            missing.append(f"{picture} (line {line})")
+        else:
+            found.add(picture, text, SPLITS.get(where, ""))
+    if missing:
+        got = f"{len(missing)} of {len(table.lines)} missing, first {missing[0]}"
+        found.problems.append(UserError(f"the pictures that {path} names", got, "Correct the paths, relative to the table", "data"))
+    if found.paths or not found.problems:
+        _check(path, found)
+    return found
+
+
+def scaled(content: bytes, name: str, side: int) -> np.ndarray:
+    """The picture in a file's bytes as grey levels `side` x `side`: the whole picture, its aspect not kept."""
+    return Image(Image.decoded(content, name, least=4 * side).grey()).resized(side, side).pixels
+
+
+def decoded(paths: list[Path], side: int) -> Iterator[tuple[np.ndarray | None, bytes, UserError | None]]:
+    """For each file in order: its grey levels `side` x `side` (None if unreadable), a key of its content, the problem."""
+    import hashlib
+
+    def one(path: Path) -> tuple[np.ndarray | None, bytes, UserError | None]:
+        try:
+            content = path.read_bytes()
+        except OSError as problem:
+            got = f"{path} ({problem.strerror})"
+            return None, b"", UserError("a readable picture", got, "Check its permissions", "data")
+        key = hashlib.blake2b(content, digest_size=8).digest()
+        try:
+            return scaled(content, str(path), side), key, None
+        except UserError as problem:
+            return None, key, UserError(problem.expected, problem.got, problem.do, "data")
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+        for begin in range(0, len(paths), 1024):  # a batch at a time, so that a stop need not wait for all
+            yield from threads.map(one, paths[begin : begin + 1024])

@@ -1,0 +1,183 @@
+"""Small records of what a system answers and reads, each with a file form, a JSON form and a terminal form."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from torch import Tensor
+
+
+@runtime_checkable
+class Media(Protocol):
+    """Anything that can be put in or got out: ``str()`` of it is a short text for terminals."""
+
+    def encode(self) -> tuple[str, bytes]: ...  # file suffix (".png", ".json", ".txt") and the file's content
+    def plain(self) -> Any: ...  # a value that JSON can hold
+
+
+def as_json(value: object) -> tuple[str, bytes]:
+    """``.json`` and the bytes of ``value``."""
+    return ".json", (json.dumps({"format": 1, "value": value}, allow_nan=False) + "\n").encode()
+
+
+def finite(values: Sequence[float]) -> list[float | None]:
+    """The values for JSON, which knows no NaN and no infinity: those become None."""
+    return [float(value) if math.isfinite(value) else None for value in values]
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text."""
+
+    text: str
+
+    def encode(self) -> tuple[str, bytes]:
+        """The text in UTF-8."""
+        return ".txt", self.text.encode()
+
+    def plain(self) -> str:
+        """The text."""
+        return self.text
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Number:
+    """A figure and its unit."""
+
+    value: float
+    unit: str = ""
+
+    def encode(self) -> tuple[str, bytes]:
+        """JSON of value and unit."""
+        return as_json(self.plain())
+
+    def plain(self) -> dict[str, Any]:
+        """Value (None if not finite) and unit."""
+        return {"value": finite([self.value])[0], "unit": self.unit}
+
+    def __str__(self) -> str:
+        return f"{self.value:.6g} {self.unit}".rstrip()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table, as input: column name -> cell (text, number, truth value, or None where missing)."""
+
+    values: Mapping[str, Any]
+
+    def encode(self) -> tuple[str, bytes]:
+        """JSON of the cells."""
+        return as_json(self.plain())
+
+    def plain(self) -> dict[str, Any]:
+        """The cells by column; what JSON cannot hold as its text."""
+        fits = (str, int, bool, type(None))
+        return {
+            name: cell if isinstance(cell, fits) or (isinstance(cell, float) and math.isfinite(cell)) else str(cell)
+            for name, cell in self.values.items()
+        }
+
+    def __str__(self) -> str:
+        text = ", ".join(f"{name}={cell}" for name, cell in self.values.items())
+        return text if len(text) <= 100 else text[:97] + "..."
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Labels with their chances in [0, 1], best first."""
+
+    labels: tuple[str, ...]
+    chances: tuple[float, ...]
+
+    @classmethod
+    def of(cls, row: Tensor, labels: Sequence[str]) -> Ranking:
+        """The ranking of one row of chances, "K", for K labels. Equal chances keep the order of the labels."""
+        chances = row.detach().float().cpu().tolist()
+        assert len(chances) == len(labels), f"{len(chances)} chances for {len(labels)} labels"
+        best = sorted(range(len(chances)), key=lambda k: -chances[k])
+        return cls(tuple(str(labels[k]) for k in best), tuple(chances[k] for k in best))
+
+    @property
+    def best(self) -> str:
+        """The first label."""
+        return self.labels[0]
+
+    def encode(self) -> tuple[str, bytes]:
+        """JSON of the pairs."""
+        return as_json(self.plain())
+
+    def plain(self) -> list[dict[str, Any]]:
+        """``[{"label": ..., "chance": ...}, ...]``, best first."""
+        return [{"label": label, "chance": chance} for label, chance in zip(self.labels, finite(self.chances))]
+
+    def __str__(self) -> str:
+        shown = [f"{label} {100 * chance:.1f} %" for label, chance in zip(self.labels[:3], self.chances)]
+        return "  ".join(shown)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Lines over one x axis. Each line has as many values as x."""
+
+    x: Sequence[float]
+    lines: Mapping[str, Sequence[float]]
+    xlabel: str = ""
+    ylabel: str = ""
+    logx: bool = False
+    logy: bool = False
+
+    def __post_init__(self) -> None:
+        for name, y in self.lines.items():
+            assert len(y) == len(self.x), f"line {name!r} has {len(y)} values for {len(self.x)} of x"
+
+    def encode(self) -> tuple[str, bytes]:
+        """JSON of axes and lines."""
+        return as_json(self.plain())
+
+    def plain(self) -> dict[str, Any]:
+        """Axes and lines as lists."""
+        return {
+            "x": finite(self.x), "lines": {name: finite(y) for name, y in self.lines.items()},
+            "xlabel": self.xlabel, "ylabel": self.ylabel, "logx": self.logx, "logy": self.logy,
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        ends = [f"{name} {y[0]:.4g} -> {y[-1]:.4g}" for name, y in self.lines.items() if len(y)]
+        return f"{self.ylabel or 'y'} over {self.xlabel or 'x'}: " + ", ".join(ends)
+
+
+@dataclass(frozen=True)
+class Heat:
+    """A matrix drawn as colours, for instance a confusion matrix: values "R C" with a label for rows and columns."""
+
+    values: np.ndarray
+    rows: Sequence[str] = field(default_factory=tuple)
+    columns: Sequence[str] = field(default_factory=tuple)
+    ylabel: str = ""  # what the rows are
+    xlabel: str = ""  # what the columns are
+
+    def __post_init__(self) -> None:
+        assert self.values.ndim == 2, f"a matrix, not {self.values.shape}"
+        assert len(self.rows) in (0, self.values.shape[0]) and len(self.columns) in (0, self.values.shape[1])
+
+    def encode(self) -> tuple[str, bytes]:
+        """JSON of the values and labels."""
+        return as_json(self.plain())
+
+    def plain(self) -> dict[str, Any]:
+        """Values row by row, and labels."""
+        return {
+            "values": [finite(row) for row in self.values.tolist()], "rows": list(self.rows),
+            "columns": list(self.columns), "ylabel": self.ylabel, "xlabel": self.xlabel,
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        return f"{self.values.shape[0]} x {self.values.shape[1]} values, {self.values.min():.4g} to {self.values.max():.4g}"

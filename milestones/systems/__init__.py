@@ -1,0 +1,1 @@
+"""One file per milestone, named by what it is."""

@@ -1,0 +1,106 @@
+"""LeNet-5 reads handwritten digits.
+
+Paper       LeCun, Bottou, Bengio & Haffner (1998), Gradient-based learning applied to document recognition,
+            Proceedings of the IEEE 86(11), 2278-2324, section II.B.
+Idea        local receptive fields, shared weights and sub-sampling: tolerance to shift and distortion by design.
+Deviations  softmax instead of RBF outputs; average pooling without trained gains; all C3 connections; Adam with a
+            cosine instead of stochastic Levenberg-Marquardt; distortions are drawn anew for each batch.
+Result      not measured yet
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..core.config import Config, Field
+from ..core.fit import cosine, fit
+from ..core.run import Run
+from ..core.score import Score, error_score
+from ..core.source import Data, Facts, Place
+from ..core.system import System, classifier_probe
+from ..data import Labelled
+from ..data.pictures import pictures, seen
+from ..media import Image, Ranking, tiles
+from ..parts.distort import distorted
+from ..parts.layers import Normalise
+from ..parts.metrics import error_rate
+
+
+class Knobs(Config):
+    steps: int = Field(default=6000, ge=1, description="optimiser updates")
+    batch: int = Field(default=128, ge=1, description="images per update")
+    lr: float = Field(default=3e-3, gt=0, description="Adam's step size at its peak")
+    shift: float = Field(default=2.0, ge=0, le=14, description="random shift of training images, pixels")
+    rotate: float = Field(default=10.0, ge=0, le=180, description="random rotation, degrees")
+    scale: float = Field(default=0.12, ge=0, lt=1, description="random scaling, fraction")
+    slant: float = Field(default=0.12, ge=0, lt=1, description="random slant, fraction")
+    elastic: float = Field(default=0.9, ge=0, le=10, description="elastic distortion, pixels (root mean square)")
+
+
+class LeNet(nn.Module):
+    """61,706 parameters for ten classes. Takes raw grey levels, 0 to 255."""
+
+    def __init__(self, classes: int, mean: float, spread: float) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            Normalise(mean, spread),
+            nn.Conv2d(1, 6, 5, padding=2), nn.Tanh(), nn.AvgPool2d(2),  # B 6 14 14
+            nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2),  # B 16 5 5
+        )  # fmt: skip
+        self.classifier = nn.Sequential(
+            nn.Linear(400, 120), nn.Tanh(), nn.Linear(120, 84), nn.Tanh(), nn.Linear(84, classes)
+        )
+
+    def forward(self, image: Int[Tensor, "B 1 28 28"] | Float[Tensor, "B 1 28 28"]) -> Float[Tensor, "B K"]:
+        return self.classifier(self.features(image).flatten(1))
+
+
+def prepare(knobs: Knobs, place: Place) -> Data[Labelled]:
+    ranges = knobs.model_dump(include={"shift", "rotate", "scale", "slant", "elastic"})
+    return pictures(place, default="digits", side=28, augment=distorted(**ranges) if any(ranges.values()) else None)
+
+
+def build(knobs: Knobs, facts: Facts) -> LeNet:
+    return LeNet(len(facts["labels"]), facts["mean"], facts["spread"])
+
+
+def loss(model: LeNet, batch: Labelled) -> dict[str, Tensor]:
+    logits = model(batch.image)
+    return {"loss": F.cross_entropy(logits, batch.label), "error": error_rate(logits, batch.label)}
+
+
+def train(knobs: Knobs, model: LeNet, data: Data[Labelled], run: Run) -> None:
+    optimizer = torch.optim.Adam(model.parameters(), knobs.lr, fused=True)
+    fit(model, loss, data.train, run, steps=knobs.steps, batch=knobs.batch, valid=data.valid,
+        optimizer=optimizer, schedule=cosine(knobs.steps))  # fmt: skip
+    run.show(filters=tiles(model.features[1].weight))
+
+
+def score(knobs: Knobs, model: LeNet, data: Data[Labelled], place: Place) -> dict[str, Score]:
+    published = {"paper": 0.8, "paper_data": "MNIST test, 60,000 training images"}
+    return {"error": error_score(model, data.test, **published)}
+
+
+def read(facts: Facts, images: Sequence[Image]) -> Labelled:
+    image = seen(facts, images)
+    return Labelled(image, torch.zeros(len(image), dtype=torch.long))
+
+
+def use(model: LeNet, facts: Facts, images: Sequence[Image]) -> list[dict[str, Ranking | Image]]:
+    image = seen(facts, images)
+    chance = model(image).softmax(-1)
+    return [
+        {"answer": Ranking.of(row, facts["labels"]), "seen": Image(picture[0].numpy())}
+        for row, picture in zip(chance, image, strict=True)
+    ]
+
+
+system = System(
+    Knobs, {"quick": Knobs(), "paper": Knobs(steps=9375)}, prepare, build, train, score, use,
+    takes=(Image,), read=read, loss=loss, probe=classifier_probe,
+)  # fmt: skip

@@ -1,0 +1,83 @@
+"""A run folder opened: the page, its settings and facts, and the model with its weights."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from .catalog import Entry, find, page
+from .core.config import Config, changed
+from .core.errors import UserError
+from .core.folder import inside, read_json, read_weights
+from .core.system import System
+
+
+class Trained(NamedTuple):
+    """A page with a trained model: `trained.use(images)` answers."""
+
+    folder: Path
+    entry: Entry
+    system: System[Any, Any, Any, Any]
+    knobs: Config
+    facts: dict[str, Any]
+    model: nn.Module
+    config: dict[str, Any]  # config.json
+
+    def use(self, inputs: Sequence[Any]) -> list[dict[str, Any]]:
+        """One answer for each input; the first entry of an answer is the answer."""
+        with torch.inference_mode():
+            return self.system.use(self.model, self.facts, inputs)
+
+
+def system_of(folder: Path, config: dict[str, Any], page_name: str = "") -> tuple[Entry, System[Any, Any, Any, Any]]:
+    """The page that made a run. A folder never names code: a page of the user's own must be named by the user."""
+    name = str(config.get("system"))
+    if page_name:
+        entry = find(page_name)
+        if entry.name != name:
+            raise UserError(f"the page that made {folder}: {name[:60]}", f"the page {entry.name}", "Name the right page")
+        return entry, page(entry).system
+    try:
+        return (entry := find(name if not name.endswith(".py") else "")), page(entry).system
+    except UserError:
+        do = f"Name its file: --page {name[:60]}.py"
+        raise UserError("a run of a page of the catalog", f"a run of {name[:60]!r} in {folder}", do) from None
+
+
+def open_run(folder: Path, page_name: str = "") -> Trained:
+    """Read and check a run folder. UserError: half-written, edited, hostile, or of another page."""
+    config = read_json(folder, "config.json")
+    entry, system = system_of(folder, config, page_name)
+    knobs = changed(system.presets["quick"], as_dict(config, "config", folder), entry.name)
+    facts = read_json(folder, "facts.json")
+    facts.pop("format")
+    path = inside(folder, "weights.safetensors")
+    try:
+        with torch.device("meta"):  # shapes first, so that hostile facts allocate nothing
+            like = system.build(knobs, facts).state_dict()
+        weights = read_weights(path, like, entry.name)
+        model = system.build(knobs, facts)
+    except UserError:
+        raise
+    except Exception as problem:
+        got = f"{type(problem).__name__}: {problem}"[:160]
+        raise UserError(f"facts.json in {folder} that fit the page {entry.name}", got, "Restore the file or train again") from None
+    known = read_json(folder, "status.json").get("weights_sha256")
+    if known != hashlib.sha256(path.read_bytes()).hexdigest():
+        raise UserError(f"the weights that {folder} was saved with", "an edited or half-written file", "Train again")
+    model.load_state_dict(weights)
+    model.eval()
+    return Trained(folder, entry, system, knobs, facts, model, config)
+
+
+def as_dict(config: dict[str, Any], name: str, folder: Path) -> dict[str, Any]:
+    """A part of a JSON file that must be an object. UserError otherwise."""
+    part = config.get(name)
+    if not isinstance(part, dict):
+        raise UserError(f"{name!r} in config.json of {folder}", f"{type(part).__name__}", "Restore the file or train again")
+    return part

@@ -1,0 +1,257 @@
+"""Carry out one run from its config.json: prepare, build, train, score, report. Train and resume share it."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import platform
+import re
+import shlex
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from .. import __version__
+from ..catalog import Entry, find, locate, page
+from ..core.config import changed
+from ..core.errors import UserError, nearest
+from ..core.folder import next_folder, read_json, read_weights, write_json, write_weights
+from ..core.plan import chosen, cpu_name, machine
+from ..core.run import Progress, Run
+from ..core.source import Choice, Place
+from ..core.system import System
+from ..report import write as write_report
+from ..report.evidence import examine
+from ..trained import as_dict, system_of
+
+Say = Callable[[str], None]
+Watch = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What belongs to the run and not to the page."""
+
+    preset: str = "quick"
+    seed: int = 0
+    data: str = ""
+    target: str = ""
+    split: str = ""
+    plan: str = "auto"
+    device: str = "cpu"
+    minutes: float | None = None
+    origin: str = ""  # --from
+    freeze: bool = False
+
+
+class Outcome(NamedTuple):
+    """What came of a run."""
+
+    folder: Path
+    ended: str  # "" when the training was finished
+    report: dict[str, Any]  # report.json; empty when interrupted
+
+
+def about(entry: Entry, module: Any) -> dict[str, str]:
+    """The fields of the page's docstring: title, paper, idea, deviations, result."""
+    doc = inspect.cleandoc(module.__doc__ or entry.name)
+    fields = {"title": doc.splitlines()[0].rstrip(".")}
+    for name, text in re.findall(r"^(Paper|Idea|Deviations|Result)\s+((?:.|\n)*?)(?=^\S|\Z)", doc, re.MULTILINE):
+        fields[name.lower()] = " ".join(text.split())
+    return fields
+
+
+def device_of(words: str) -> torch.device:
+    """The device that `--device` names. UserError: no such device here."""
+    try:
+        device = torch.device(words)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as problem:
+        got = f"{words!r} ({str(problem).splitlines()[0][:100]})"
+        raise UserError("a device that this machine has, as cpu or cuda", got, "Leave --device out for the CPU") from None
+    return device
+
+
+def begin(name: str, settings: Mapping[str, Any], order: Order, root: str | Path, say: Say = lambda _: None,
+          watch: Watch | None = None) -> Outcome:  # fmt: skip
+    """Make a new run folder of the page and carry it out. UserError on bad input, before a folder is made."""
+    entry = find(name)
+    module = page(entry)
+    system: System[Any, Any, Any, Any] = module.system
+    if order.preset not in system.presets:
+        names = ", ".join(system.presets)
+        raise UserError(f"a preset of this page: {names}", repr(order.preset),
+                        nearest(order.preset, system.presets, "Leave --preset out for quick"), entry.name)  # fmt: skip
+    knobs = changed(system.presets[order.preset], settings, entry.name)
+    chosen(order.plan)
+    device_of(order.device)
+    if order.minutes is not None and not order.minutes > 0:
+        raise UserError("--minutes above 0", str(order.minutes), "Leave it out for no limit")
+    origin = str(locate(order.origin, root)) if order.origin else ""
+    folder = next_folder(Path(root), entry.name)
+    config = {
+        "system": entry.name, "preset": order.preset, "config": knobs.model_dump(mode="json"), "seed": order.seed,
+        "choice": {"data": _absolute(order.data), "target": order.target, "split": order.split},
+        "plan": order.plan, "device": order.device, "year": entry.year, "about": about(entry, module),
+        "command": command(name, knobs, system, order), "milestones": __version__,
+        "page_sha256": hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest(),
+        "from": {"run": _absolute(origin), "frozen": order.freeze} if origin else None, "began": time.time(),
+    }  # fmt: skip
+    write_json(folder / "config.json", config)
+    write_json(folder / "env.json", environment())
+    return carry_out(folder, entry, system, order.minutes, say, watch)
+
+
+def _absolute(word: str) -> str:
+    """A path that holds from another folder, too; the name of a data set stays."""
+    return str(Path(word).resolve()) if word and Path(word).exists() else word
+
+
+def command(name: str, knobs: Any, system: System[Any, Any, Any, Any], order: Order) -> str:
+    """The command that repeats the run."""
+    words = ["milestones", "train", name]
+    base = system.presets[order.preset].model_dump()
+    for option, value in (("--preset", order.preset if order.preset != "quick" else ""), ("--data", order.data),
+                          ("--target", order.target), ("--split", order.split), ("--from", order.origin),
+                          ("--plan", order.plan if order.plan != "auto" else ""),
+                          ("--device", order.device if order.device != "cpu" else "")):  # fmt: skip
+        words += [option, value] if value else []
+    words += ["--freeze"] * order.freeze + ["--seed", str(order.seed)]
+    for key, value in knobs.model_dump(mode="json").items():
+        if knobs.model_dump()[key] != base[key]:
+            values = [str(v) for v in value] if isinstance(value, list) else ["none" if value is None else str(value)]
+            words += [f"--{key.replace('_', '-')}", *values]
+    return shlex.join(words)
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine."""
+    memory = 0.0
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    return {
+        "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
+        "milestones": __version__, "platform": platform.platform(), "cpu": cpu_name(), "cores": os.cpu_count(),
+        "capability": torch.backends.cpu.get_cpu_capability(), "memory_gb": round(memory, 1), "machine": machine(),
+    }  # fmt: skip
+
+
+def go_on(folder: Path, page_name: str, minutes: float | None, say: Say, watch: Watch | None = None) -> Outcome:
+    """Resume a run from its folder."""
+    config = read_json(folder, "config.json")
+    entry, system = system_of(folder, config, page_name)
+    return carry_out(folder, entry, system, minutes, say, watch)
+
+
+def carry_out(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], minutes: float | None, say: Say,
+              watch: Watch | None) -> Outcome:  # fmt: skip
+    """All of a run that is not yet done, under the folder's lock."""
+    config = read_json(folder, "config.json")
+    try:
+        choice = Choice(**as_dict(config, "choice", folder))
+        place = Place(device_of(str(config["device"])), int(config["seed"]), choice=choice)
+        knobs = changed(system.presets["quick"], as_dict(config, "config", folder), entry.name)
+    except (KeyError, TypeError, ValueError) as problem:
+        raise UserError(f"a whole config.json in {folder}", f"a problem with {problem}", "Train again") from None
+    with Run(folder, place, str(config.get("plan", "auto")), minutes, watch) as run:
+        try:
+            outcome = _train(folder, entry, system, knobs, config, run, say)
+        except UserError as problem:
+            _status(folder, run, "failed", problem=str(problem))
+            raise
+    return outcome
+
+
+def _train(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs: Any, config: dict[str, Any],
+           run: Run, say: Say) -> Outcome:  # fmt: skip
+    run.seed("prepare")
+    data = system.prepare(knobs, run.place)
+    facts = json.loads(json.dumps(data.facts))
+    say(f"{entry.name}: {told(facts)}; to {folder}")
+    if (folder / "facts.json").exists():
+        before = read_json(folder, "facts.json")
+        before.pop("format")
+        if before != facts:
+            raise UserError(f"the data that {folder} began with", "other data (facts.json differs)", "Restore the data or train anew")
+    write_json(folder / "facts.json", facts)
+    run.seed("build")
+    model = system.build(knobs, facts).to(run.place.device)
+    if config.get("from"):
+        _take(folder, model, config, say)
+    _status(folder, run, "training")
+    try:
+        system.train(knobs, model, data, run)
+    except UserError:
+        _weights(folder, model)
+        raise
+    sha = _weights(folder, model)
+    if run.ended == "interrupted":
+        _status(folder, run, "stopped", ended=run.ended, weights_sha256=sha)
+        say(f"stopped at step {run.step:,}, all saved; go on with: milestones resume {folder.name}")
+        return Outcome(folder, run.ended, {})
+    run.seed("score")
+    torch.set_num_threads(run.plan.threads or torch.get_num_threads())
+    model.eval()
+    scores = system.score(knobs, model, data, run.place)
+    report = {name: config[name] for name in ("system", "preset", "config", "seed", "command")}
+    report |= {
+        "plan": run.plan.words, "device": str(run.place.device), "versions": environment(), "data": facts.get("data", {}),
+        "steps": run.step, "seconds": round(run.seconds, 2), "rate": round(run.rate),
+        "peak_share": round(run.plan.share(run.rate), 1), "ended": run.ended or "finished",
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "scores": {name: asdict(score) for name, score in scores.items()},
+    }  # fmt: skip
+    report |= examine(folder, system, model, data)
+    write_json(folder / "report.json", report)
+    _status(folder, run, "finished", ended=run.ended or "finished", weights_sha256=sha)
+    write_report(folder)
+    return Outcome(folder, run.ended, report)
+
+
+def told(facts: Mapping[str, Any]) -> str:
+    """What a run learns from, in one line."""
+    data = facts.get("data", {})
+    counts = " / ".join(f"{data[part]:,}" for part in ("train", "valid", "test") if part in data)
+    return f"{data.get('name', 'its own examples')}, {counts} to train / validate / test" if counts else str(data.get("name", ""))
+
+
+def _weights(folder: Path, model: nn.Module) -> str:
+    """Write weights.safetensors if all is finite, else leave what was there. The file's sha256, or ''."""
+    tensors = model.state_dict()
+    if all(bool(torch.isfinite(t).all()) for t in tensors.values() if t.is_floating_point()):
+        return write_weights(folder / "weights.safetensors", tensors)
+    return ""
+
+
+def _status(folder: Path, run: Run, state: str, **more: Any) -> None:
+    write_json(folder / "status.json", {"state": state, "step": run.step, "seconds": round(run.seconds, 1),
+                                        "updated": time.time(), **more})  # fmt: skip
+
+
+def _take(folder: Path, model: nn.Module, config: dict[str, Any], say: Say) -> None:
+    """Start from another run's weights where names and shapes agree; freeze them if asked; say what was taken."""
+    origin = config["from"]
+    source = Path(str(origin.get("run")))
+    theirs, ours = read_weights(source / "weights.safetensors"), model.state_dict()
+    taken = [n for n, tensor in ours.items() if n in theirs and theirs[n].shape == tensor.shape]
+    left = [n for n in ours if n not in taken]
+    if not taken:
+        raise UserError(f"weights in {source} that fit this model", "none of the same name and shape", "Use a run of this page")
+    with torch.no_grad():
+        for name in taken:
+            ours[name].copy_(theirs[name])
+    if origin.get("frozen"):
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name not in taken)
+    config["from"] = {**origin, "taken": taken, "left": left}
+    write_json(folder / "config.json", {k: v for k, v in config.items() if k != "format"})
+    verb = "took and froze" if origin.get("frozen") else "took"
+    say(f"{verb} {len(taken)} tensors of {source.name}; new: {', '.join(left) or 'none'}")

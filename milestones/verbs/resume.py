@@ -1,0 +1,41 @@
+"""resume RUN: go on with a run that was stopped, to the same bits as if it had not been."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from ..cli import answer, say
+
+
+def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    parser.add_argument("run", nargs="?", default="", metavar="RUN", help="a run folder, or a name as lenet-3 [the latest unfinished]")
+    parser.add_argument("--page", default="", help="the .py file of a page of your own")
+    parser.add_argument("--minutes", type=float, help="train no longer than this, then score")
+    parser.add_argument("--runs", default="runs", help="the folder of run folders [runs]")
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..catalog import locate, state_of, user_runs
+    from ..core.errors import UserError
+
+    if args.run:
+        folder = locate(args.run, args.runs)
+    else:
+        open_ = [f for f in user_runs(args.runs) if state_of(f)["state"] != "finished"]
+        if not open_:
+            raise UserError(f"an unfinished run in {args.runs}", "none", "Name one; 'milestones runs' lists them")
+        folder = max(open_, key=lambda f: (f / "config.json").stat().st_mtime)
+    from .execute import go_on
+    from .progress import Line
+    from .tables import outcome_lines
+
+    line = Line()
+    try:
+        outcome = go_on(folder, args.page, args.minutes, say, line)
+    finally:
+        line.close()
+    if outcome.ended == "interrupted":
+        return 130
+    answer(args, {"run": str(folder), **outcome.report}, "\n".join(outcome_lines(folder, outcome.report)))
+    return 0

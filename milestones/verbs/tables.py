@@ -1,0 +1,55 @@
+"""Reports and groups of runs as lines for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..core.score import Score, spread
+
+
+def score_of(content: Mapping[str, Any]) -> Score:
+    """A Score from its JSON."""
+    return Score(**content)
+
+
+def outcome_lines(folder: Path, report: Mapping[str, Any], short: bool = False) -> list[str]:
+    """What a finished run says at its end."""
+    scores = [f"{name}: {score_of(content)}" for name, content in report["scores"].items()]
+    ended = "" if report["ended"] == "finished" else f" (ended early: {report['ended']})"
+    head = f"{folder.name}: {report['steps']:,} steps in {report['seconds']:.1f} s{ended}"
+    if short:
+        return [head, *("  " + line for line in scores)]
+    note = report.get("data", {}).get("note", "")
+    share = f" {report['peak_share']:.0f} % of this machine's peak." if report.get("peak_share") else ""
+    return [
+        head, *scores, *([f"note: {note}"] if note else []), f"plan: {report['plan']}.{share}",
+        f"report: {folder / 'report.html'}", f"use it: milestones use {folder.name} YOUR-FILE",
+    ]  # fmt: skip
+
+
+def group_lines(reports: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[str, Any]]:
+    """The summary of runs that differ in their seed only: as lines, and as JSON."""
+    lines, group = [], {}
+    for name, first in reports[0]["scores"].items():
+        values = [report["scores"][name]["value"] for report in reports]
+        score, found = score_of(first), spread(values)
+        group[name] = {**found, "values": values, "unit": score.unit, "data": score.data, "over": score.over}
+        line = f"{name}: {found['mean']:.4g} {score.unit}, mean of {len(values)} seeds"
+        if "sd" in found:
+            low, high = max(0.0, found["low"]), found["high"]
+            sample = max(report["scores"][name]["high"] - report["scores"][name]["low"] for report in reports) / 2
+            line += f" (spread {found['sd']:.2g}; 95 % interval of the seeds [{low:.4g}, {high:.4g}]"
+            line += f", of the test sample +-{sample:.2g}) on {score.data}"
+        lines.append(line)
+    seconds = [report["seconds"] for report in reports]
+    lines.append(f"training: {min(seconds):.1f} to {max(seconds):.1f} s a run")
+    group["seconds"] = {"values": seconds, **spread(seconds)}
+    return lines, group
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of texts as aligned columns, two spaces apart."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows)
