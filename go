@@ -1,10 +1,12 @@
 #!/bin/sh
 # Finds a Python that is new enough and hands over to go.py, which does the rest.
-here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+self=$0
+if [ -h "$self" ]; then self=$(readlink -f -- "$self"); fi
+here=$(CDPATH='' cd -- "$(dirname -- "$self")" && pwd)
 
 # Once installed, the project's own Python answers without a search.
 if [ -f "$here/.venv/go.stamp" ] && [ -x "$here/.venv/bin/python" ]; then
-    exec "$here/.venv/bin/python" -I "$here/go.py" "$@"
+    exec "$here/.venv/bin/python" -IS "$here/go.py" "$@"
 fi
 # PYTHON=/path/to/python ./go chooses another.
 for python in ${PYTHON:-python3.13 python3.12 python3.11 python3}; do

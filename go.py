@@ -27,7 +27,7 @@ ROOT = os.path.dirname(os.path.abspath(__file__))
 WINDOWS = os.name == "nt"
 FREE = "Free some and run ./go again."
 STAGES = ("style", "unit", "contract", "golden", "learns")
-NEEDED_GB = 3  # half for an environment with the CPU build of PyTorch, half for pip's temporary files
+NEEDED_GB = 3  # 2 for an environment with the CPU build of PyTorch, the rest for pip's temporary files
 
 
 def say(text: str) -> None:
@@ -148,8 +148,7 @@ def project() -> str:
     # PyTorch first and alone: it is the large one, and its phase says so. The build tool comes pinned from
     # constraints.txt as everything else, hence no isolated build environment.
     return environment(".venv", FILES, [
-        (f"installing {pinned('torch')} (the large one)", [pinned("torch"), "-c", "constraints.txt"]),
-        ("installing the other packages", ["setuptools", "-c", "constraints.txt"]),
+        (f"installing {pinned('torch')} (the large one)", ["torch", "setuptools", "-c", "constraints.txt"]),
         ("installing milestones, its extras and its tools",
          ["--no-build-isolation", "-e", ".[all,dev]", "-c", "constraints.txt"]),
     ])  # fmt: skip
@@ -173,7 +172,8 @@ def check(words: list[str]) -> int:
     for stage in [name for name in STAGES if name in names] or list(STAGES):
         began, tools = time.monotonic(), []
         if stage == "style":
-            tools = [["ruff", "check", "--quiet", "--output-format", "concise"], ["ruff", "format", "--check", "--quiet"],
+            tools = [["ruff", "check", "--quiet", "--output-format", "concise"],
+                     ["ruff", "format", "--check", "--quiet", "--output-format", "concise"],
                      ["basedpyright", "--level", "error", "--pythonpath", python]]  # fmt: skip
         folder = os.path.join("tests", stage)
         tools.append(["pytest", "-q", *([] if everything else ["-m", "not slow"]), folder, *rest])

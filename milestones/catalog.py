@@ -26,6 +26,8 @@ class Entry(NamedTuple):
 
 
 TIMELINE = (
+    Entry("perceptron", 1958, "a unit that learns from its mistakes, and what it cannot learn", "milestones.systems.perceptron"),
+    Entry("lenet1989", 1989, "a net that learns its own detectors reads zip-code digits", "milestones.systems.lenet1989"),
     Entry("lenet", 1998, "convolutional nets read digits better than hand-made features", "milestones.systems.lenet"),
 )
 
@@ -74,15 +76,16 @@ def user_runs(root: str | Path, name: str = "*") -> list[Path]:
 
     def place(path: Path) -> tuple[str, int]:
         page, _, number = path.name.rpartition("-")
-        return page, int(number) if number.isdigit() else 0
+        return page, int(number) if number.isdecimal() else 0
 
-    return sorted((p.parent for p in Path(root).glob(f"{name}-*/config.json")), key=place)
+    found = (path.parent for path in Path(root).glob("*-*/config.json"))
+    return sorted((folder for folder in found if name in ("*", place(folder)[0])), key=place)
 
 
 def state_of(folder: Path) -> dict[str, object]:
     """The run's status, or what can be said without one."""
     try:
-        return read_json(folder, "status.json")
+        return {"state": "unreadable", **read_json(folder, "status.json")}
     except UserError:
         return {"state": "unreadable"}
 
@@ -95,7 +98,7 @@ def locate(word: str, root: str | Path = "runs") -> Path:
         if folder.is_dir() and folder.parent == Path(root):
             raise UserError(f"a run folder {folder}", "one without config.json: half-written", "Train again")
     name = Path(word).stem if word.endswith(".py") else word
-    finished = [p for p in user_runs(root, name) if p.name.rpartition("-")[0] == name and state_of(p)["state"] == "finished"]
+    finished = [p for p in user_runs(root, name) if state_of(p)["state"] == "finished"]
     if finished:
         return finished[-1]
     if (SHIPPED / name / "config.json").is_file():

@@ -14,6 +14,7 @@ from .catalog import Entry, find, page
 from .core.config import Config, changed
 from .core.errors import UserError
 from .core.folder import inside, read_json, read_weights
+from .core.source import Choice
 from .core.system import System
 
 
@@ -47,6 +48,15 @@ def system_of(folder: Path, config: dict[str, Any], page_name: str = "") -> tupl
     except UserError:
         do = f"Name its file: --page {name[:60]}.py"
         raise UserError("a run of a page of the catalog", f"a run of {name[:60]!r} in {folder}", do) from None
+
+
+def order_of(config: dict[str, Any], folder: Path) -> tuple[int, Choice]:
+    """Seed, and what the run learns from, as config.json has them. UserError: half-written or edited."""
+    seed, choice = config.get("seed"), as_dict(config, "choice", folder)
+    texts = set(choice) <= set(Choice._fields) and all(isinstance(word, str) for word in choice.values())
+    if type(seed) is not int or not texts:
+        raise UserError(f"a whole config.json in {folder}", "no seed, or another choice of data", "Restore the file or train again")
+    return seed, Choice(**choice)
 
 
 def open_run(folder: Path, page_name: str = "") -> Trained:

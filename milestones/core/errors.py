@@ -13,7 +13,8 @@ class UserError(Exception):
         self.expected, self.got, self.do, self.who = expected, got, do, who
         end = "" if do.endswith((".", "?", "!")) else "."
         line = f"{who}: expected {expected}, got {got}. {do}{end}"
-        super().__init__(" ".join(line.split()))
+        line = " ".join(line.split())
+        super().__init__("".join(c if c.isprintable() else "?" for c in line))  # no escape sequences from a file
 
 
 def nearest(word: str, words: Iterable[str], otherwise: str) -> str:

@@ -28,15 +28,18 @@ def write_whole(path: Path, content: bytes) -> None:
     """Replace `path` by `content`: written aside, synced, renamed. What was there stays if anything fails."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with open(aside, "wb") as file:
+        aside.unlink(missing_ok=True)
+        with open(aside, "xb") as file:  # never through a link
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, path)
-    except OSError as problem:
+    except BaseException as problem:
         with contextlib.suppress(OSError):
             aside.unlink()
-        raise unwritable(path, problem) from None
+        if isinstance(problem, OSError):
+            raise unwritable(path, problem) from None
+        raise
 
 
 def unwritable(path: Path, problem: OSError) -> UserError:
@@ -49,14 +52,16 @@ def unwritable(path: Path, problem: OSError) -> UserError:
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write one JSON object with its format number."""
     text = json.dumps({"format": FORMAT, **content}, indent=1, ensure_ascii=False, allow_nan=False)
-    write_whole(path, text.encode())
+    write_whole(path, text.encode(errors="backslashreplace"))  # JSON's own escape for a half character of a file's name
 
 
 def inside(folder: Path, name: str) -> Path:
-    """The path of a file of the folder. UserError if it is no plain name or leads out by a link."""
+    """The path of a file or folder of the folder. UserError if it leads out, by its name or a link, or is a device."""
     path = folder / name
     if path.is_symlink() or not path.resolve().is_relative_to(folder.resolve()):
         raise UserError("files inside the run folder", f"{name} that leads out of {folder}", "Do not use this folder")
+    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe would be waited for without end
+        raise UserError("files inside the run folder", f"{name} of another kind in {folder}", "Do not use this folder")
     return path
 
 
@@ -99,17 +104,15 @@ def header(path: Path) -> dict[str, Any]:
             if not 2 <= length <= min(LARGEST_HEADER, size - 8):
                 raise refuse(f"{size:,} bytes with a header of {length:,}")
             content = json.loads(file.read(length))
-        end = 0
-        for name, field in content.items():
-            if name == "__metadata__":
-                continue
-            begin, stop = field["data_offsets"]
-            count = math.prod(field["shape"])
-            if not (0 <= begin <= stop <= size - 8 - length and all(isinstance(n, int) and n >= 0 for n in field["shape"])):
-                raise refuse(f"tensor {name[:60]!r} outside the file")
-            if field["dtype"] in WIDTH and stop - begin != count * WIDTH[field["dtype"]]:
-                raise refuse(f"tensor {name[:60]!r} of {stop - begin:,} bytes for shape {field['shape']}")
-            end = max(end, stop)
+        end, tensors = 0, {name: field for name, field in content.items() if name != "__metadata__"}
+        for name, field in sorted(tensors.items(), key=lambda item: item[1]["data_offsets"]):
+            (begin, stop), shape = field["data_offsets"], field["shape"]
+            plain = all(type(n) is int and 0 <= n <= size for n in [*shape, begin, stop]) and len(shape) < 20
+            if not plain or begin != end or not end <= stop <= size - 8 - length:
+                raise refuse(f"tensor {name[:60]!r} outside the file or over another")
+            if stop - begin != math.prod(shape) * WIDTH[field["dtype"]]:
+                raise refuse(f"tensor {name[:60]!r} of {stop - begin:,} bytes for shape {shape}")
+            end = stop
         if end != size - 8 - length:
             raise refuse(f"{size:,} bytes where the header describes {8 + length + end:,}")
     except FileNotFoundError:
@@ -119,7 +122,8 @@ def header(path: Path) -> dict[str, Any]:
     return content
 
 
-WIDTH = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+WIDTH = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "C64": 8, "I64": 8, "U64": 8, "I32": 4, "U32": 4, "I16": 2, "U16": 2,
+         "I8": 1, "U8": 1, "BOOL": 1}  # fmt: skip
 
 
 def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> str:
@@ -134,6 +138,7 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> str:
 def read_weights(path: Path, like: Mapping[str, Tensor] | None = None, who: str = "milestones") -> dict[str, Tensor]:
     """The tensors of a safetensors file; names, shapes, types as in `like` if given, all finite. UserError otherwise."""
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     fields = {name: field for name, field in header(path).items() if name != "__metadata__"}
@@ -144,7 +149,10 @@ def read_weights(path: Path, like: Mapping[str, Tensor] | None = None, who: str 
             got = fields[name]["shape"] if name in fields else "none"
             if shapes.get(name, "none") != got:
                 raise UserError(f"{name[:60]} of shape {shapes.get(name, 'none')} in {path}", str(got), do, who)
-    tensors = load_file(path)
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as problem:
+        raise UserError(f"a whole safetensors file {path}", str(problem)[:120], "Restore the file or train again", who) from None
     for name, tensor in tensors.items():
         if like is not None and tensor.dtype != like[name].dtype:
             raise UserError(f"{name} of type {like[name].dtype} in {path}", str(tensor.dtype), do, who)
@@ -168,9 +176,9 @@ def held(folder: Path) -> Iterator[None]:
             minutes = (time.time() - path.stat().st_mtime) / 60
             got = f"a lock held by {owner} for {minutes:.0f} min"
             raise UserError(f"the run folder {folder} for this process alone", got, "Wait for it or stop it") from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
+        with contextlib.suppress(OSError):  # a full disk leaves the owner unnamed; the lock holds all the same
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode())
         yield
 
 
@@ -200,7 +208,7 @@ def next_folder(root: Path, name: str) -> Path:
     """Make and return `root/name-N` for the first free N; never an existing one."""
     try:
         root.mkdir(parents=True, exist_ok=True)
-        taken = [int(p.name[len(name) + 1 :]) for p in root.glob(f"{name}-*") if p.name[len(name) + 1 :].isdigit()]
+        taken = [int(p.name[len(name) + 1 :]) for p in root.glob(f"{name}-*") if p.name[len(name) + 1 :].isdecimal()]
         number = max(taken, default=0) + 1
         while True:
             with contextlib.suppress(FileExistsError):

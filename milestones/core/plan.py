@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
-import json
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
@@ -17,13 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from .errors import UserError
-from .folder import cache_folder, write_json
+from .folder import cache_folder, read_json, write_json
 
 B = TypeVar("B")
 Probe = Callable[[nn.Module, "Plan"], Tensor]
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+MOST_THREADS = 256  # beyond, the system may refuse to make them
 SECONDS = 0.25  # a candidate, in turns
 MARGIN = 1.05  # a later candidate must win by this, so that near equals do not flip between runs
 TOLERANCE = 0.02  # of the loss, against float32; and 1 - cosine of the gradient
@@ -66,6 +66,15 @@ class Plan:
         return 100 * rate * self.flops / (self.peak_gflops * 1e9) if self.peak_gflops else 0.0
 
 
+def read_plan(content: Mapping[str, Any]) -> Plan:
+    """A Plan from its JSON. ValueError or TypeError if it is none of this version."""
+    plan = Plan(**{name: value for name, value in content.items() if name != "format"})
+    numbers = isinstance(plan.flops, int | float) and isinstance(plan.peak_gflops, int | float)
+    if not (numbers and plan.layout in LAYOUTS and plan.precision in PRECISIONS and 0 <= plan.threads <= MOST_THREADS):
+        raise ValueError("no layout, precision or number of threads of this version")
+    return plan
+
+
 def machine() -> str:
     """What a plan and bit-identity depend on, in one line."""
     return f"{cpu_name()}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__}"
@@ -88,10 +97,10 @@ def chosen(words: str) -> Plan | None:
         return Plan(words="exact: float32 as PyTorch has it")
     layout, _, rest = words.partition("/")
     precision, _, threads = rest.partition("/")
-    if layout in LAYOUTS and precision in PRECISIONS and threads.isdigit() and int(threads) >= 1:
+    if layout in LAYOUTS and precision in PRECISIONS and threads.isdecimal() and 1 <= int(threads) <= MOST_THREADS:
         return Plan(layout, precision, int(threads), words=f"as asked: {words}")
     raise UserError("a plan auto, exact or LAYOUT/PRECISION/THREADS, as channels_last/float32/2", repr(words),
-                    f"Layouts: {', '.join(LAYOUTS)}; precisions: {', '.join(PRECISIONS)}")  # fmt: skip
+                    f"Layouts: {', '.join(LAYOUTS)}; precisions: {', '.join(PRECISIONS)}; threads to {MOST_THREADS}")  # fmt: skip
 
 
 def measure(model: nn.Module, probe: Probe, examples: int, given: Plan | None, device: torch.device) -> Plan:
@@ -101,10 +110,8 @@ def measure(model: nn.Module, probe: Probe, examples: int, given: Plan | None, d
     name = hashlib.sha256(f"{here} {device} {torch.get_num_threads()} {shapes} {examples}".encode()).hexdigest()[:24]
     cached = cache_folder() / "plans" / f"{name}.json"
     if given is None:
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            content = json.loads(cached.read_bytes())
-            if content.pop("format") == 1 and content["layout"] in LAYOUTS and content["precision"] in PRECISIONS:
-                return Plan(**content)
+        with contextlib.suppress(UserError, ValueError, TypeError):
+            return read_plan(read_json(cached.parent, cached.name))
     most = torch.get_num_threads()
     plans = [given or Plan(threads=most)]
     if given is None:
@@ -135,11 +142,21 @@ def _candidates(model: nn.Module, most: int, device: torch.device) -> list[Plan]
     """PyTorch's defaults first, then what may be faster here."""
     layouts = ["contiguous"] + ["channels_last"] * any(p.dim() == 4 for p in model.parameters())
     precisions = ["float32"]
-    # Without hardware for it, bfloat16 is hundreds of times slower: a small product tells, before a step takes minutes.
-    if peak_gflops("bfloat16", device, 192) > 0.7 * peak_gflops("float32", device, 192):
+    if bfloat16_pays(device):
         precisions.append("bfloat16")
     threads = [most] + [1] * (most > 1 and device.type == "cpu")
     return [Plan(layout, precision, n) for n in threads for precision in precisions for layout in layouts]
+
+
+def bfloat16_pays(device: torch.device) -> bool:
+    """Whether bfloat16 is worth a trial. Without hardware for it, it is hundreds of times slower: a small product
+    tells, before a step takes minutes."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a busy neighbour can slow two threads tenfold, one hardly
+    try:
+        return peak_gflops("bfloat16", device, 192) > 0.7 * peak_gflops("float32", device, 192)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _step(twin: nn.Module, probe: Probe, plan: Plan, device: torch.device) -> float:
@@ -189,10 +206,10 @@ def _flops(twin: nn.Module, probe: Probe) -> float:
 
 
 def peak_gflops(precision: str, device: torch.device, side: int = 1024) -> float:
-    """GFLOP/s of a square matrix product: the best of three after one to warm up."""
+    """GFLOP/s of a square matrix product: the best of a few, since other programs can only slow one down."""
     a, b = (torch.ones(side, side, dtype=PRECISIONS[precision], device=device) for _ in range(2))
     best = 0.0
-    for _ in range(4):
+    for _ in range(4 if side > 512 else 15):
         begin = time.perf_counter()
         float((a @ b)[0, 0])
         best = max(best, 2 * side**3 / (time.perf_counter() - begin) / 1e9)

@@ -17,13 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from .errors import UserError
-from .folder import held, read_json, unwritable, write_json, write_whole
-from .plan import Plan, chosen, machine, measure
+from .folder import held, inside, read_json, unwritable, write_json, write_whole
+from .plan import Plan, chosen, machine, measure, read_plan
 from .source import Place, key
 from .state import Stateful, read_state, write_state
 
 SAVE_SECONDS = 15.0  # between saves, or 50 times what a save took, whichever is longer: at most 2 % of the time
 LONGEST_WINDOW = 100  # steps in one line of the log
+META = {"step": int, "done": bool, "log": int, "waiting": list, "seconds": float}
 STAGE = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
@@ -69,23 +70,26 @@ class Run:
 
     def __enter__(self) -> Run:
         self._exits.enter_context(held(self.folder))
-        for name in ("state", "shows"):
-            try:
-                (self.folder / name).mkdir(exist_ok=True)
-            except OSError as problem:
-                raise unwritable(self.folder / name, problem) from None
-        (self.folder / "stop").unlink(missing_ok=True)
+        try:
+            for name in ("state", "shows"):
+                inside(self.folder, name).mkdir(exist_ok=True)
+            stale = [p for f in (".", "state", "shows") for p in (self.folder / f).glob(".*.[0-9]*")]  # of a killed process
+            for path in [*stale, self.folder / "stop"]:
+                path.unlink(missing_ok=True)
+        except OSError as problem:
+            raise unwritable(self.folder / "state", problem) from None
+        self._exits.callback(torch.set_num_threads, torch.get_num_threads())  # the next run in this process begins as this one
         with contextlib.suppress(ValueError):  # signals belong to the main thread
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._exits.callback(signal.signal, number, signal.signal(number, self._catch))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: object) -> None:
-        try:
-            if kind is None and self._broken:
-                raise RuntimeError(f"'break' left the steps of stage {self._broken!r}; use run.enough()")
-        finally:
-            self._exits.close()
+        self._exits.close()
+        if kind is None:
+            self.seed("end")  # which tells of a 'break'
+            if self._signal and not self.ended:  # it came after the last step
+                raise KeyboardInterrupt
 
     def _catch(self, number: int, frame: object) -> None:
         if self._signal:  # the second time, at once; what was saved is kept
@@ -94,6 +98,8 @@ class Run:
 
     def seed(self, stage: str, step: int = -1) -> None:
         """Seed the global generator and `rng` from (seed, stage, step, rank): so no generator state is ever saved."""
+        if self._broken:
+            raise RuntimeError(f"'break' left the steps of stage {self._broken!r}; use run.enough()")
         number = key(self.place.seed, stage, step, self.place.rank)
         torch.default_generator.manual_seed(number)
         if self.place.device.type == "cuda":
@@ -107,13 +113,14 @@ class Run:
         file; later stages then yield nothing. A stage finished earlier restores its state and yields nothing.
         `break` is an error: use `enough`.
         """
-        if stage in self._stages or not STAGE.fullmatch(stage) or self._broken:
-            raise RuntimeError(f"stage {stage!r} must be a new short word, after no 'break' ({self._broken or 'none'})")
+        self.seed(stage)
+        if stage in self._stages or not STAGE.fullmatch(stage):
+            raise RuntimeError(f"stage {stage!r} must be a new short word")
         self._stages.append(stage)
         self._stage, self._total, self._is_enough, self.step, done = stage, total, False, 0, False
-        path = self.folder / "state" / f"{stage}.safetensors"
+        path = inside(self.folder, f"state/{stage}.safetensors")
         if path.exists():
-            meta = read_state(path, state)
+            meta = read_state(path, state, META)
             self.step, done, self.seconds = meta["step"], meta["done"], meta["seconds"]
             self._offset, self._waiting = meta["log"], [(step, numbers) for step, numbers in meta["waiting"]]
         if done or self.ended or self.step >= total > 0 and path.exists():
@@ -142,6 +149,7 @@ class Run:
             self._broken = stage
             raise
         self.step, self.seconds = min(self.step + 1, total), clock.spent()
+        self._minutes = None if self._minutes is None else self._minutes - clock.here() / 60  # the rest is for later stages
         self.rate = self.step * self._examples / max(self.seconds, 1e-9)
         self._save(path, state, clock, done=True)
 
@@ -171,11 +179,9 @@ class Run:
         """
         self._examples = examples
         if (self.folder / "plan.json").exists():
-            content = read_json(self.folder, "plan.json")
-            content.pop("format")
             try:
-                self.plan = Plan(**content)
-            except TypeError:
+                self.plan = read_plan(read_json(self.folder, "plan.json"))
+            except (TypeError, ValueError):
                 raise UserError("a plan.json of this version", "other fields", "Remove it and resume") from None
         if self.plan.machine != machine():
             moved = f" (measured again: the run began on {self.plan.machine})" if self.plan.machine else ""
@@ -186,9 +192,10 @@ class Run:
 
     def _truncate(self) -> None:
         """Cut the log, and the shows of this stage, back to where the state was saved."""
-        log = self.folder / "log.jsonl"
+        log = inside(self.folder, "log.jsonl")
         try:
             with open(log, "ab") as file:
+                self._offset = min(self._offset, file.tell())  # someone may have shortened it
                 file.truncate(self._offset)
         except OSError as problem:
             raise unwritable(log, problem) from None
@@ -224,7 +231,7 @@ class Run:
         last = self._numbers.get("loss", math.nan)
         kept = "nothing had been saved yet"
         if path.exists():
-            kept = f"the weights of step {read_state(path, state)['step']:,} are kept"
+            kept = f"the weights of step {read_state(path, state, META)['step']:,} are kept"
         cause = "the step size is likely too high: lower lr" if step > 1 else "check the data for extreme values"
         return UserError("a finite loss", f"{loss} at step {step:,} (mean before: {last:.4g})", f"Cause: {cause}; {kept}")
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -51,6 +52,7 @@ def pack(value: Any, tensors: dict[str, Tensor], seen: dict[Any, str], at: str) 
         where = (value.data_ptr(), value.shape, value.stride(), value.dtype)
         if value.numel() and where in seen:
             return {"tie": seen[where]}
+        at = at if at not in tensors else f"{at}#{len(tensors)}"  # 1 and "1" are two keys of one dict
         seen[where] = at
         order = sorted(range(value.dim()), key=lambda d: (-value.stride(d), d))
         tensors[at] = value.detach().permute(order).cpu().contiguous().clone()
@@ -97,8 +99,10 @@ def write_state(path: Path, state: dict[str, Stateful], meta: dict[str, Any]) ->
     return True
 
 
-def read_state(path: Path, state: dict[str, Stateful]) -> dict[str, Any]:
-    """Restore `state` from the file in place and return its meta. UserError if it belongs to something else."""
+def read_state(path: Path, state: dict[str, Stateful], kinds: Mapping[str, type]) -> dict[str, Any]:
+    """Restore `state` from the file in place and return its meta, whose fields are of `kinds`. UserError if it belongs
+    to something else."""
+
     def wrong(got: str) -> UserError:
         return UserError(f"the state of this page in {path}", got, "Resume with the page and settings that made it")
 
@@ -110,10 +114,12 @@ def read_state(path: Path, state: dict[str, Stateful]) -> dict[str, Any]:
         parts = unpack(untied(meta.pop("tree")), tensors)
         if set(parts) != set(state):
             raise wrong(f"one of {', '.join(map(str, parts))}")
+        if any(type(meta.get(name)) is not kind for name, kind in kinds.items()):
+            raise wrong("other fields in its header")
         for name, thing in state.items():
             thing.load_state_dict(parts[name])
-    except (KeyError, ValueError, TypeError, RuntimeError, RecursionError) as problem:
-        raise wrong(str(problem).splitlines()[0][:120] or type(problem).__name__) from None
+    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError, OSError, SafetensorError) as problem:
+        raise wrong(f"{type(problem).__name__}: {str(problem)[:120]}") from None
     return meta
 
 

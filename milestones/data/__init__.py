@@ -1,4 +1,5 @@
-"""Data sets: embedded, downloaded or the user's own. Imports neither torch nor a reader until one is asked for."""
+"""Data sets: embedded, downloaded or the user's own. Imports neither torch nor a reader until one is asked
+for."""
 
 from __future__ import annotations
 

@@ -25,16 +25,23 @@ class Stack(NamedTuple):
 
 
 def idx(path: Path) -> np.ndarray:
-    """The uint8 array of an IDX file, gzipped or not. UserError: another format, another length than it says."""
+    """The uint8 array of an IDX file, gzipped or not. UserError: another format, another length than it
+    says."""
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as stream:
             content = stream.read(LARGEST)
     except (OSError, EOFError, zlib.error) as problem:
-        raise UserError("an IDX file", f"{path}, which is truncated or damaged ({problem})", "Fetch it again") from None
+        raise UserError(
+            "an IDX file", f"{path}, which is truncated or damaged ({problem})", "Fetch it again"
+        ) from None
     if len(content) < 8 or content[:3] != b"\0\0\x08" or content[3] not in (1, 2, 3):
         raise UserError("an IDX file of uint8 values", f"{path}, which begins otherwise", "Fetch it again")
     rank = content[3]
-    shape = tuple(int(size) for size in np.frombuffer(content, ">u4", rank, 4)) if len(content) >= 4 + 4 * rank else ()
+    shape = (
+        tuple(int(size) for size in np.frombuffer(content, ">u4", rank, 4))
+        if len(content) >= 4 + 4 * rank
+        else ()
+    )
     if not shape or int(np.prod(shape, dtype=object)) != len(content) - 4 - 4 * rank:
         got = f"{path} with {len(content) - 4 - 4 * rank:,}"
         raise UserError(f"{' x '.join(map(str, shape))} values as its head says", got, "Fetch it again")
@@ -66,7 +73,9 @@ def idx_folder(folder: Path) -> dict[str, Stack]:
     for split, images, labels in (("train", *files[:2]), ("test", *files[2:])):
         if (images is None) != (labels is None):
             there = images or labels
-            raise UserError("IDX files of pictures and of labels", f"only {there}", "Put its partner beside it")
+            raise UserError(
+                "IDX files of pictures and of labels", f"only {there}", "Put its partner beside it"
+            )
         if images and labels:
             found[split] = idx_pair(images, labels)
     return found
@@ -85,13 +94,9 @@ def npz(path: Path) -> dict[str, Stack]:
         reason = "it holds Python objects" if "pickle" in str(problem).lower() else str(problem) or "damaged"
         raise UserError(NPZ, f"{path} ({reason})", "Save it again with numpy.savez") from None
     found: dict[str, Stack] = {}
-    for split, words in (("", ("",)), ("train", ("train",)), ("valid", ("valid", "val")), ("test", ("test",))):
-        image = label = None
-        for word in words:
-            image = _first(arrays, image, (f"{word}_image", f"{word}_images", f"image_{word}", f"x_{word}", f"images_{word}")
-                           if word else ("image", "images", "x"))  # fmt: skip
-            label = _first(arrays, label, (f"{word}_label", f"{word}_labels", f"label_{word}", f"y_{word}", f"labels_{word}")
-                           if word else ("label", "labels", "y"))  # fmt: skip
+    for split, word in (("", ""), ("train", "train"), ("valid", "valid"), ("valid", "val"), ("test", "test")):
+        image = _first(arrays, word, ("image", "images", "x"))
+        label = _first(arrays, word, ("label", "labels", "y"))
         if image is not None and label is not None:
             found[split] = Stack(_levels(image, path), _labels(label, len(image), path))
     if not found:
@@ -99,8 +104,10 @@ def npz(path: Path) -> dict[str, Stack]:
     return found if "train" in found or "" not in found else {"": found[""]}
 
 
-def _first(arrays: dict[str, np.ndarray], found: np.ndarray | None, names: tuple[str, ...]) -> np.ndarray | None:
-    return next((arrays[name] for name in names if name in arrays), found)
+def _first(arrays: dict[str, np.ndarray], word: str, names: tuple[str, ...]) -> np.ndarray | None:
+    """The first array of these names, alone or with the split's `word` before or after it."""
+    spelled = [both for name in names for both in ((f"{word}_{name}", f"{name}_{word}") if word else (name,))]
+    return next((arrays[name] for name in spelled if name in arrays), None)
 
 
 def _labels(label: np.ndarray, over: int, path: Path) -> np.ndarray:
@@ -114,15 +121,21 @@ def _levels(image: np.ndarray, path: Path) -> np.ndarray:
     """Grey levels uint8 "N H W" of pictures "N H W", "N H W C" or "N C H W", colour as ITU-R 601 luma."""
     if image.ndim == 4 and image.shape[1] in (1, 3) and image.shape[3] not in (1, 3, 4):
         image = image.transpose(0, 2, 3, 1)
-    if image.ndim not in (3, 4) or (image.ndim == 4 and image.shape[3] not in (1, 3, 4)) or image.dtype.kind not in "iufb":
-        raise UserError("N x H x W pictures, grey or colour", f"{image.shape} of {image.dtype} in {path}", "Reshape them")
+    if (
+        image.ndim not in (3, 4)
+        or (image.ndim == 4 and image.shape[3] not in (1, 3, 4))
+        or image.dtype.kind not in "iufb"
+    ):
+        raise UserError(
+            "N x H x W pictures, grey or colour", f"{image.shape} of {image.dtype} in {path}", "Reshape them"
+        )
     if 0 in image.shape:
         raise UserError("pictures", f"{image.shape} in {path}", "Add some")
     if image.dtype != np.uint8:
         low, high = float(image.min()), float(image.max())
         if not np.isfinite(low + high):
             raise UserError("finite grey levels", f"NaN or infinity in {path}", "Clean the array")
-        if image.dtype == np.int16 and low < 0 and -1000 <= low and high <= 1000:
+        if image.dtype == np.int16 and low < 0 and low >= -1000 and high <= 1000:
             image = usps_levels(image / np.float32(1000))  # the USPS digits in thousandths
         elif low >= 0 and high <= 1:
             image = (image.astype(np.float32) * 255 + 0.5).astype(np.uint8)
@@ -138,9 +151,8 @@ def _levels(image: np.ndarray, path: Path) -> np.ndarray:
     if image.shape[3] == 1:
         return image[..., 0]
     weights = np.array((19595, 38470, 7471), np.uint32)
-    return np.concatenate([
-        ((image[i : i + 1000, ..., :3] @ weights + 32768) >> 16).astype(np.uint8) for i in range(0, len(image), 1000)
-    ])  # fmt: skip
+    parts = (image[i : i + 1000, ..., :3] for i in range(0, len(image), 1000))  # in little memory
+    return np.concatenate([((part @ weights + 32768) >> 16).astype(np.uint8) for part in parts])
 
 
 def usps_levels(values: np.ndarray) -> np.ndarray:
@@ -150,11 +162,14 @@ def usps_levels(values: np.ndarray) -> np.ndarray:
 
 def usps_file(folder: Path, name: str) -> Path | None:
     """``zip.train`` or ``zip.test`` in a folder, gzipped or not."""
-    return next((folder / (name + end) for end in ("", ".gz", ".txt") if (folder / (name + end)).is_file()), None)
+    return next(
+        (folder / (name + end) for end in ("", ".gz", ".txt") if (folder / (name + end)).is_file()), None
+    )
 
 
 def usps(path: Path) -> dict[str, Stack]:
-    """The USPS digits from a folder with zip.train and zip.test, from one of these two files, or from usps.npz."""
+    """The USPS digits from a folder with zip.train and zip.test, from one of these two files, or from
+    usps.npz."""
     if path.suffix == ".npz":
         return npz(path)
     folder = path if path.is_dir() else path.parent
@@ -170,15 +185,23 @@ def usps(path: Path) -> dict[str, Stack]:
 
 def _usps_text(path: Path) -> Stack:
     try:
-        with gzip.open(path, "rt", encoding="ascii") if path.suffix == ".gz" else open(path, encoding="ascii") as stream:
+        with (
+            gzip.open(path, "rt", encoding="ascii")
+            if path.suffix == ".gz"
+            else open(path, encoding="ascii") as stream
+        ):
             rows = [line.split() for line in stream if line.strip()]
         wrong = next((i for i, row in enumerate(rows) if len(row) != 257), None)
         if wrong is not None or not rows:
-            got = f"{len(rows[wrong])} in {path}, digit {wrong + 1}" if wrong is not None else f"none in {path}"
+            got = (
+                f"{len(rows[wrong])} in {path}, digit {wrong + 1}" if wrong is not None else f"none in {path}"
+            )
             raise UserError("257 numbers a line, the digit and 16 x 16 levels", got, "Fetch the file again")
         values = np.array(rows, dtype=np.float32)
     except (OSError, EOFError, zlib.error, ValueError) as problem:
-        raise UserError("USPS digits as text, 257 numbers a line", f"{path} ({problem})", "Fetch the file again") from None
+        raise UserError(
+            "USPS digits as text, 257 numbers a line", f"{path} ({problem})", "Fetch the file again"
+        ) from None
     label, image = values[:, 0], values[:, 1:]
     if not ((label >= 0) & (label <= 9) & (label == label.round())).all() or not (np.abs(image) <= 1).all():
         raise UserError("digits 0 to 9 and levels -1 to 1", f"others in {path}", "Fetch the file again")

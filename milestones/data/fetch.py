@@ -22,7 +22,12 @@ LARGEST = 2 << 30  # bytes of a download, and of its content when unpacked
 CHUNK = 1 << 18
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
-IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+IDX = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
 
 DATASETS: dict[str, dict[str, Any]] = {
     "mnist": {
@@ -37,7 +42,7 @@ DATASETS: dict[str, dict[str, Any]] = {
             "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
             "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
             "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-        ))),
+        ), strict=True)),
         "labels": tuple("0123456789"),
     },
     "fashion": {
@@ -49,8 +54,9 @@ DATASETS: dict[str, dict[str, Any]] = {
             "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
             "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
             "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-        ))),
-        "labels": ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
+        ), strict=True)),
+        "labels": ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
+                   "ankle boot"),
     },
 }  # fmt: skip
 
@@ -59,7 +65,8 @@ Progress = Callable[[int, int], None]
 
 
 def cache() -> Path:
-    """The folder for downloads: ``$XDG_CACHE_HOME/milestones``, else ``~/.cache/milestones``. It may not exist yet."""
+    """The folder for downloads: ``$XDG_CACHE_HOME/milestones``, else ``~/.cache/milestones``. It may not
+    exist yet."""
     root = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(root) if os.path.isabs(root) else Path.home() / ".cache") / "milestones"
 
@@ -76,8 +83,7 @@ def download(name: str, progress: Progress | None = None) -> Path:
 def content_hash(path: Path) -> str:
     """The sha256 of a file's content, after gunzip where the name ends with .gz."""
     digest, size = hashlib.sha256(), 0
-    opened = gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb")
-    with opened as stream:
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
         while chunk := stream.read(CHUNK):
             size += len(chunk)
             if size > LARGEST:
@@ -87,48 +93,69 @@ def content_hash(path: Path) -> str:
 
 
 def fetch(mirrors: Sequence[str], sha256: str, target: Path, progress: Progress | None = None) -> None:
-    """Put the verified file at `target`, from the first of `mirrors` that has it; nothing to do if it is there.
+    """Put the verified file at `target`, from the first of `mirrors` that has it; nothing to do if it is
+    there.
 
-    `sha256` is that of the content, after gunzip where the name of `target` ends with .gz. UserError: no mirror gave it.
+    `sha256` is that of the content, after gunzip where the name of `target` ends with .gz. UserError: no
+    mirror gave it.
     """
     if target.exists() and _verified(target, sha256):
         return
-    part = target.with_name(target.name.removesuffix(".gz") + (".part.gz" if target.suffix == ".gz" else ".part"))
+    part = target.with_name(
+        target.name.removesuffix(".gz") + (".part.gz" if target.suffix == ".gz" else ".part")
+    )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
-        raise UserError("a folder for downloads", f"{target.parent} ({problem.strerror})", "Set XDG_CACHE_HOME") from None
+        got = f"{target.parent} ({problem.strerror})"
+        raise UserError(
+            "a folder for downloads that can be written", got, "Set XDG_CACHE_HOME", "data"
+        ) from None
     reports = []
     for address in mirrors:
-        host = urllib.parse.urlsplit(address).hostname or address
-        for fresh in (False, True):  # a damaged .part of an earlier try must not spoil a good mirror
-            if fresh:
-                part.unlink(missing_ok=True)
-            resumed = part.exists() and part.stat().st_size > 0
-            try:
-                _receive(address, part, progress)
-                if not _verified(part, sha256):
-                    part.unlink(missing_ok=True)
-                    raise ValueError("other content than expected (sha256)")
-                _settle(part, target)
-                return
-            except _NoSpace as problem:
-                raise UserError("room for the download", f"{target.parent} ({problem})", "Free space, then repeat") from None
-            except (OSError, http.client.HTTPException, ValueError) as problem:
-                reason = getattr(problem, "reason", None) or str(problem) or type(problem).__name__
-                last = f"{host}: {reason}"
-                if not resumed or isinstance(problem, _BrokenOff):
-                    break
-        reports.append(last)
+        reason = _from_mirror(address, sha256, part, target, progress)
+        if not reason:
+            return
+        reports.append(f"{urllib.parse.urlsplit(address).netloc or address}: {reason}")
     do = f"Check the connection and repeat, or put the file there by hand: {target}"
     raise UserError(f"{target.name} with its known content", "; ".join(reports) or "no mirror", do, "data")
 
 
-class _BrokenOff(OSError):
+def _from_mirror(address: str, sha256: str, part: Path, target: Path, progress: Progress | None) -> str:
+    """Nothing when the verified file is at `target`, else why this mirror failed. What broke off is resumed
+    as long as
+    something comes; a part that spoils the whole is thrown away and the file fetched once more from its
+    start."""
+    fresh = False
+    while True:
+        before = part.stat().st_size if part.exists() else 0
+        try:
+            _receive(address, part, progress)
+            if not _verified(part, sha256):
+                raise ValueError("other content than expected (sha256)")
+            _settle(part, target)
+            return ""
+        except _NoSpaceError as problem:
+            got = f"{target.parent} ({problem})"
+            raise UserError("room for the download", got, "Free space, then repeat", "data") from None
+        except _BrokenOffError as problem:
+            if part.stat().st_size > before and not fresh:
+                continue
+            return str(problem)
+        except (OSError, http.client.HTTPException, ValueError) as problem:
+            if isinstance(problem, ValueError):
+                part.unlink(missing_ok=True)
+            if before and isinstance(problem, ValueError) and not fresh:
+                fresh = True
+                continue
+            return str(getattr(problem, "reason", "") or problem or type(problem).__name__)
+
+
+class _BrokenOffError(OSError):
     """The connection ended before the length that was promised; what came is kept for the next try."""
 
 
-class _NoSpace(Exception):
+class _NoSpaceError(Exception):
     """Our own disk refused, so that another mirror cannot help."""
 
 
@@ -151,14 +178,17 @@ def _writing() -> Iterator[None]:
     try:
         yield
     except OSError as problem:
-        raise _NoSpace(problem.strerror or str(problem)) from None
+        raise _NoSpaceError(problem.strerror or str(problem)) from None
 
 
 def _receive(address: str, part: Path, progress: Progress | None) -> None:
-    """Append to `part` what is missing of the file at `address`, from its start where the server ignores Range."""
+    """Append to `part` what is missing of the file at `address`, from its start where the server ignores
+    Range."""
     _allowed(address)
     at = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(address, headers={"User-Agent": "milestones", "Accept-Encoding": "identity"})
+    request = urllib.request.Request(
+        address, headers={"User-Agent": "milestones", "Accept-Encoding": "identity"}
+    )
     if at:
         request.add_header("Range", f"bytes={at}-")
     try:
@@ -180,13 +210,15 @@ def _receive(address: str, part: Path, progress: Progress | None) -> None:
         if total > LARGEST:
             raise ValueError(f"larger than {LARGEST:,} bytes")
         with _writing():
-            stream = open(part, "ab" if at else "wb")
+            stream = part.open("ab" if at else "wb")
         with stream:
             while True:
                 try:
                     chunk = answer.read(CHUNK)
                 except (OSError, http.client.HTTPException) as problem:
-                    raise _BrokenOff(f"broke off after {at:,} bytes ({type(problem).__name__})") from None
+                    raise _BrokenOffError(
+                        f"broke off after {at:,} bytes ({type(problem).__name__})"
+                    ) from None
                 if not chunk:
                     break
                 at += len(chunk)
@@ -200,7 +232,7 @@ def _receive(address: str, part: Path, progress: Progress | None) -> None:
                 stream.flush()
                 os.fsync(stream.fileno())
     if total and at < total:
-        raise _BrokenOff(f"broke off after {at:,} of {total:,} bytes")
+        raise _BrokenOffError(f"broke off after {at:,} of {total:,} bytes")
 
 
 def _verified(path: Path, sha256: str) -> bool:

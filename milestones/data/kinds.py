@@ -1,4 +1,5 @@
-"""Of what kind the data at a path is, told from names and first lines alone: imports no torch and reads no data."""
+"""Of what kind the data at a path is, told from names and first lines alone: imports no torch and reads no
+data."""
 
 from __future__ import annotations
 
@@ -43,7 +44,12 @@ def sight(path: str) -> tuple[Kind, str]:
     if suffix in PICTURES:
         do = "Name the folder that holds a folder for each class"
         raise UserError("pictures of several classes", f"one picture, {path}", do, "data")
-    raise UserError("a folder of pictures or a table", f"{path}, of another kind", "Give a folder, CSV, TSV, JSONL or Parquet", "data")
+    raise UserError(
+        "a folder of pictures or a table",
+        f"{path}, of another kind",
+        "Give a folder, CSV, TSV, JSONL or Parquet",
+        "data",
+    )
 
 
 def _folder(folder: Path) -> tuple[Kind, str]:
@@ -55,17 +61,27 @@ def _folder(folder: Path) -> tuple[Kind, str]:
         return "pictures", "zip.train and zip.test are the USPS digits"
     below = [name for name in names if (folder / name).is_dir() and not name.startswith(".")]
     if below:
-        return "pictures", f"it holds {len(below)} folders ({', '.join(below[:3])}{', ...' if below[3:] else ''})"
+        return (
+            "pictures",
+            f"it holds {len(below)} folders ({', '.join(below[:3])}{', ...' if below[3:] else ''})",
+        )
     tables = [folder / name for name in names if name.lower().endswith(TABLES)]
     if tables:
         found, why = _table(tables[0])
         if found == "pictures":
             return found, why
-        raise UserError("a folder of pictures, or a table by its name", f"{folder} with {tables[0].name}", f"Name {tables[0]}", "data")
+        raise UserError(
+            "a folder of pictures, or a table by its name",
+            f"{folder} with {tables[0].name}",
+            f"Name {tables[0]}",
+            "data",
+        )
     if any(name.endswith(PICTURES) for name in lower):
         do = "Put the pictures of each class into a folder of its own"
         raise UserError("a folder for each class", f"{folder} with pictures of no class", do, "data")
-    raise UserError("a folder with a folder of pictures for each class", f"{folder} without any", "Check the path", "data")
+    raise UserError(
+        "a folder with a folder of pictures for each class", f"{folder} without any", "Check the path", "data"
+    )
 
 
 def _table(path: Path) -> tuple[Kind, str]:

@@ -1,4 +1,5 @@
-"""Which pictures a folder, a CSV or JSON lines name, with label and split; what is wrong is collected, not raised."""
+"""Which pictures a folder, a CSV or JSON lines name, with label and split; what is wrong is collected, not
+raised."""
 
 from __future__ import annotations
 
@@ -13,11 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import UserError, nearest
-from ..media.image import SUFFIXES, Image
+from ..media.image import SUFFIXES, scaled
 from ..media.sheet import sheet
 
-SPLITS = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid",
-          "test": "test", "testing": "test"}  # fmt: skip
+SPLITS = {
+    "train": "train", "training": "train", "test": "test", "testing": "test",
+    "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid",
+}  # fmt: skip
 FILE_COLUMNS = ("file", "file_name", "filename", "path", "image", "image_path")
 LABEL_COLUMNS = ("label", "class", "target", "category")
 FEWEST = 3  # examples of a class: one each for train, valid and test
@@ -25,7 +28,8 @@ FEWEST = 3  # examples of a class: one each for train, valid and test
 
 @dataclass
 class Listing:
-    """Pictures in files: path, label and split ("" where the data has none) of each; and what is wrong with them."""
+    """Pictures in files: path, label and split ("" where the data has none) of each; and what is wrong with
+    them."""
 
     paths: list[Path] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
@@ -41,7 +45,8 @@ class Listing:
 
 
 def listing(path: Path, target: str = "") -> Listing:
-    """The pictures that `path` names: a folder with a folder per class, or a CSV or JSONL of files and labels."""
+    """The pictures that `path` names: a folder with a folder per class, or a CSV or JSONL of files and
+    labels."""
     if not path.is_dir():
         return _table(path, target)
     found = Listing()
@@ -53,7 +58,9 @@ def listing(path: Path, target: str = "") -> Listing:
         for folder in below:
             if folder not in splits:
                 found.notes.append(f"{folder.name}/ stands beside the splits and is not read")
-    elif not below and (tables := [file for file in entries(path) if file.suffix.lower() in (".csv", ".jsonl", ".tsv")]):
+    elif not below and (
+        tables := [file for file in entries(path) if file.suffix.lower() in (".csv", ".jsonl", ".tsv")]
+    ):
         return _table(tables[0], target)
     else:
         _classes(path, "", found)
@@ -66,7 +73,9 @@ def entries(folder: Path) -> list[Path]:
     try:
         return sorted(folder / name for name in os.listdir(folder) if not name.startswith((".", "__MACOSX")))
     except OSError as problem:
-        raise UserError("a readable folder", f"{folder} ({problem.strerror})", "Check its permissions") from None
+        raise UserError(
+            "a readable folder", f"{folder} ({problem.strerror})", "Check its permissions"
+        ) from None
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -100,7 +109,11 @@ def _classes(folder: Path, split: str, found: Listing) -> None:
             found.notes.append(f"{entry} holds other things that are not read: {kinds}")
         if not count:
             do = "Add pictures to the folder, or remove it"
-            found.problems.append(UserError("PNG, JPEG, BMP, TIFF or WebP pictures of each class", f"none in {entry}", do, "data"))
+            found.problems.append(
+                UserError(
+                    "PNG, JPEG, BMP, TIFF or WebP pictures of each class", f"none in {entry}", do, "data"
+                )
+            )
     if loose:
         found.notes.append(f"{loose} pictures in {folder} itself have no class and are not read")
 
@@ -122,15 +135,25 @@ def _check(path: Path, found: Listing) -> None:
 
 
 def _check_splits(found: Listing, official: set[str]) -> None:
-    train = {label for label, split in zip(found.labels, found.splits) if split == "train"}
+    train = {label for label, split in zip(found.labels, found.splits, strict=True) if split == "train"}
     for split in sorted(official - {"train"}):
-        unknown = ordered({label for label, where in zip(found.labels, found.splits) if where == split} - train)
+        unknown = ordered(
+            {label for label, where in zip(found.labels, found.splits, strict=True) if where == split} - train
+        )
         if unknown:
-            got = f"{unknown[0]!r}" + (f" and {len(unknown) - 1} more" if unknown[1:] else "") + f" only in {split}"
+            got = (
+                f"{unknown[0]!r}"
+                + (f" and {len(unknown) - 1} more" if unknown[1:] else "")
+                + f" only in {split}"
+            )
             do = nearest(unknown[0], train, "Add training pictures of this class, or remove it")
             found.problems.append(UserError(f"in {split} only classes that are in train", got, do, "data"))
     least = 1 + len({"valid", "test"} - official)
-    few(Counter(label for label, where in zip(found.labels, found.splits) if where == "train"), found.problems, least)
+    few(
+        Counter(label for label, where in zip(found.labels, found.splits, strict=True) if where == "train"),
+        found.problems,
+        least,
+    )
 
 
 def few(counts: Counter[str], problems: list[UserError], least: int = FEWEST) -> None:
@@ -139,7 +162,14 @@ def few(counts: Counter[str], problems: list[UserError], least: int = FEWEST) ->
     if scarce:
         more = f" (and {len(scarce) - 1} more classes)" if scarce[1:] else ""
         got = f"{counts[scarce[0]]} of {scarce[0]!r}{more}"
-        problems.append(UserError(f"at least {least} examples of each class", got, "Add examples, or leave the class out", "data"))
+        problems.append(
+            UserError(
+                f"at least {least} examples of each class",
+                got,
+                "Add examples, or leave the class out",
+                "data",
+            )
+        )
 
 
 def _table(path: Path, target: str) -> Listing:
@@ -149,10 +179,12 @@ def _table(path: Path, target: str) -> Listing:
     have = ", ".join(table.columns)
     file = next((names[name] for name in FILE_COLUMNS if name in names), None)
     if file is None:
-        raise UserError("a column that names the pictures (file)", f"{have} in {path}", "Rename the column", "data")
+        raise UserError(
+            "a column that names the pictures (file)", f"{have} in {path}", "Rename the column", "data"
+        )
     if target and target not in table.columns:
-        raise UserError(f"the target column {target!r}", f"columns {have} in {path}",
-                        nearest(target, table.columns, "Name one of these with --target"), "data")  # fmt: skip
+        do = nearest(target, table.columns, "Name one of these with --target")
+        raise UserError(f"the target column {target!r}", f"columns {have} in {path}", do, "data")
     label = target or next((names[name] for name in LABEL_COLUMNS if name in names), None)
     if label is None:
         raise UserError("a label column", f"{have} in {path}", "Name it with --target COLUMN", "data")
@@ -164,7 +196,9 @@ def _table(path: Path, target: str) -> Listing:
         picture = path.parent / str(value or "")
         where = str(table.columns[split][i] or "").lower() if split else ""
         if not text:
-            found.problems.append(UserError("a label for each picture", f"none in {path} line {line}", "Write it", "data"))
+            found.problems.append(
+                UserError("a label for each picture", f"none in {path} line {line}", "Write it", "data")
+            )
         elif split and where not in SPLITS:
             got = f"{where!r} in {path} line {line}"
             found.problems.append(UserError("train, valid or test as split", got, "Correct the line", "data"))
@@ -174,19 +208,19 @@ def _table(path: Path, target: str) -> Listing:
             found.add(picture, text, SPLITS.get(where, ""))
     if missing:
         got = f"{len(missing)} of {len(table.lines)} missing, first {missing[0]}"
-        found.problems.append(UserError(f"the pictures that {path} names", got, "Correct the paths, relative to the table", "data"))
+        found.problems.append(
+            UserError(
+                f"the pictures that {path} names", got, "Correct the paths, relative to the table", "data"
+            )
+        )
     if found.paths or not found.problems:
         _check(path, found)
     return found
 
 
-def scaled(content: bytes, name: str, side: int) -> np.ndarray:
-    """The picture in a file's bytes as grey levels `side` x `side`: the whole picture, its aspect not kept."""
-    return Image(Image.decoded(content, name, least=4 * side).grey()).resized(side, side).pixels
-
-
 def decoded(paths: list[Path], side: int) -> Iterator[tuple[np.ndarray | None, bytes, UserError | None]]:
-    """For each file in order: its grey levels `side` x `side` (None if unreadable), a key of its content, the problem."""
+    """For each file in order: its grey levels `side` x `side` (None if unreadable), a key of its content, the
+    problem."""
     import hashlib
 
     def one(path: Path) -> tuple[np.ndarray | None, bytes, UserError | None]:

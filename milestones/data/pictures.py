@@ -1,4 +1,5 @@
-"""Pictures of classes: the embedded digits, MNIST, Fashion-MNIST, USPS, and folders, lists and arrays of the user's."""
+"""Pictures of classes: the embedded digits, MNIST, Fashion-MNIST, USPS, and folders, lists and arrays of the
+user's."""
 
 from __future__ import annotations
 
@@ -23,55 +24,78 @@ from .fetch import DATASETS, IDX, cache, content_hash
 from .listing import decoded, few, listing, ordered
 from .splits import FINAL, divide, shares
 
+SPLITS = ("train", "valid", "test")
 NAMES = ("digits", "mnist", "fashion", "usps")
-HELD_OUT = {"mnist": 5000, "fashion": 5000, "usps": 1000}  # the last ones of the training set are the validation set
+HELD_OUT = {
+    "mnist": 5000,
+    "fashion": 5000,
+    "usps": 1000,
+}  # the last ones of the training set are the validation set
 DEBIAN = Path("/usr/share/datasets")  # where Debian's dataset-fashion-mnist lies
-EMBEDDED = "embedded digits (MNIST training images, writers shared across the split; not comparable with MNIST test)"
+EMBEDDED = (
+    "embedded digits (MNIST training images, writers shared across the split; not comparable with MNIST test)"
+)
 
 Augment = Callable[[Labelled, torch.Generator], Labelled]
 
 
-def pictures(place: Place, default: str = "digits", side: int = 28, augment: Augment | None = None) -> Data[Labelled]:
+def pictures(
+    place: Place, default: str = "digits", side: int = 28, augment: Augment | None = None
+) -> Data[Labelled]:
     """The data set that the user chose, else `default`: grey pictures "B 1 side side" and their classes.
 
-    Facts: kind, labels, mean and spread (of the training set's grey levels), side, channels, reading ("ink" or
-    "resize"), box (pixels of the larger side of the ink, for digits) and data (counts, sha256, note). `augment` changes
+    Facts: kind, labels, mean and spread (of the training set's grey levels), side, channels, reading ("ink"
+    or
+    "resize"), box (pixels of the larger side of the ink, for digits) and data (counts, sha256, note).
+    `augment` changes
     training batches only. UserError: anything wrong with the data, the first problem found.
     """
     choice = place.choice
     name = choice.data or default
-    name, whole = (name, None) if name in NAMES and not (choice.data and Path(name).exists()) else _known(Path(name))
+    name, whole = (
+        (name, None) if name in NAMES and not (choice.data and Path(name).exists()) else _known(Path(name))
+    )
     if name in NAMES:
         if choice.split not in ("", FINAL):
             got = f"--split {choice.split}"
-            raise UserError(f"no percentages for {name}, whose split is fixed", got, "Leave it out, or say final", name)
+            raise UserError(
+                f"no percentages for {name}, whose split is fixed", got, "Leave it out, or say final", name
+            )
         stacks, titles, facts = _digits() if name == "digits" else _published(name, whole or _at_hand(name))
     else:
         stacks, titles, facts = _own(Path(name), choice.target, choice.split, side)
     stacks = {split: _fitted(stack, name, side, facts) for split, stack in stacks.items()}
     if choice.split == FINAL:
         train, valid = stacks["train"], stacks["valid"]
-        stacks["train"] = Stack(np.concatenate([train.image, valid.image]), np.concatenate([train.label, valid.label]))
+        stacks["train"] = Stack(
+            np.concatenate([train.image, valid.image]), np.concatenate([train.label, valid.label])
+        )
         titles["valid"] += " (seen in training)"
     if "{}" in titles["test"]:
         titles["test"] = titles["test"].format(f"{len(stacks['train'].label):,}")
     digest = hashlib.sha256()
-    for split in ("train", "valid", "test"):
+    for split in SPLITS:
         digest.update(np.ascontiguousarray(stacks[split].image))
         digest.update(np.ascontiguousarray(stacks[split].label))
     mean, spread = _levels(stacks["train"].image)
     data = facts.pop("data")
-    facts = {"kind": "pictures", "labels": facts.pop("labels"), "mean": mean, "spread": spread, "side": side, "channels": 1, **facts,
-             "data": {"name": data["name"], **{split: len(stacks[split].label) for split in ("train", "valid", "test")},
-                      "sha256": digest.hexdigest(), "note": "; ".join(data["notes"])}}  # fmt: skip
-    held = [Held(Labelled(torch.from_numpy(stacks[split].image)[:, None], torch.from_numpy(stacks[split].label)), place,
-                 titles[split], split, augment if split == "train" else None)
-            for split in ("train", "valid", "test")]  # fmt: skip
+    counts = {split: len(stacks[split].label) for split in SPLITS}
+    facts = {
+        "kind": "pictures", "labels": facts.pop("labels"), "mean": mean, "spread": spread, "side": side, "channels": 1,
+        **facts,
+        "data": {"name": data["name"], **counts, "sha256": digest.hexdigest(), "note": "; ".join(data["notes"])},
+    }  # fmt: skip
+    held = []
+    for split in SPLITS:
+        image, label = torch.from_numpy(stacks[split].image)[:, None], torch.from_numpy(stacks[split].label)
+        change = augment if split == "train" else None
+        held.append(Held(Labelled(image, label), place, titles[split], split, change))
     return Data(held[0], held[1], held[2], facts)
 
 
 def seen(facts: Facts, images: Sequence[Image]) -> Tensor:
-    """The user's pictures as the model reads them: uint8 "B 1 side side". Digits are found, scaled and centred as
+    """The user's pictures as the model reads them: uint8 "B 1 side side". Digits are found, scaled and
+    centred as
     MNIST was made; other pictures are scaled whole, as in training. UserError: a picture without ink."""
     from ..media.ink import find_ink
 
@@ -85,8 +109,9 @@ def seen(facts: Facts, images: Sequence[Image]) -> Tensor:
 
 def _levels(image: np.ndarray) -> tuple[float, float]:
     """Mean and standard deviation of grey levels, from their counts: exact and in little memory."""
-    counts = sum((np.bincount(image[i : i + 1000].reshape(-1), minlength=256) for i in range(0, len(image), 1000)),
-                 np.zeros(256, np.int64))  # fmt: skip
+    counts = np.zeros(256, np.int64)
+    for begin in range(0, len(image), 1000):
+        counts += np.bincount(image[begin : begin + 1000].reshape(-1), minlength=256)
     levels, total = np.arange(256), counts.sum()
     mean = (counts * levels).sum() / total
     spread = np.sqrt((counts * (levels - mean) ** 2).sum() / total)
@@ -135,13 +160,18 @@ def folders() -> list[Path]:
 
 
 def published(name: str, part: str) -> Stack | None:
-    """The verified "train" or "t10k" part of mnist or fashion, None if not at hand. UserError: other content."""
+    """The verified "train" or "t10k" part of mnist or fashion, None if not at hand. UserError: other
+    content."""
     entry = DATASETS[name]
     spellings = (entry["folder"], name, f"{name}-test" if part == "t10k" else f"{name}-train")
     for folder in (root / spelling for root in folders() for spelling in spellings):
         files = []
         for file in (f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"):
-            files += [(folder / (file + end), entry["sha256"][file]) for end in ("", ".gz") if (folder / (file + end)).is_file()][:1]
+            files += [
+                (folder / (file + end), entry["sha256"][file])
+                for end in ("", ".gz")
+                if (folder / (file + end)).is_file()
+            ][:1]
         if len(files) == 2:
             for path, sha256 in files:
                 try:
@@ -156,17 +186,23 @@ def published(name: str, part: str) -> Stack | None:
 
 
 def _digits() -> tuple[dict[str, Stack], dict[str, str], Facts]:
-    """The embedded digits by position; MNIST's own test set instead of their last 1,000 where it is at hand."""
+    """The embedded digits by position; MNIST's own test set instead of their last 1,000 where it is at
+    hand."""
     with np.load(Path(__file__).with_name("digits10k.npz"), allow_pickle=False) as archive:
         image, label = archive["image"], archive["label"]
-    stacks = {split: Stack(image[part], label[part]) for split, part in
-              (("train", slice(8000)), ("valid", slice(8000, 9000)), ("test", slice(9000, None)))}  # fmt: skip
+    parts = {"train": slice(8000), "valid": slice(8000, 9000), "test": slice(9000, None)}
+    stacks = {split: Stack(image[part], label[part]) for split, part in parts.items()}
     notes = ["10,000 MNIST training images, CC BY-SA 3.0, LeCun, Cortes and Burges", "splits by position"]
     title = EMBEDDED
     official = published("mnist", "t10k")
     if official is not None:
         stacks["test"], title = official, "MNIST test, {} training images"
-    facts = {"labels": list("0123456789"), "reading": "ink", "box": 20.0, "data": {"name": "digits", "notes": notes}}
+    facts = {
+        "labels": list("0123456789"),
+        "reading": "ink",
+        "box": 20.0,
+        "data": {"name": "digits", "notes": notes},
+    }
     return stacks, {"train": "embedded digits", "valid": "embedded digits", "test": title}, facts
 
 
@@ -218,7 +254,9 @@ def _published(name: str, stacks: dict[str, Stack]) -> tuple[dict[str, Stack], d
         title, labels, notes = DATASETS[name]["title"], DATASETS[name]["labels"], []
     train, held = stacks["train"], HELD_OUT[name]
     if len(train.label) <= held:
-        raise UserError(f"more than {held:,} training images", f"{len(train.label):,}", "Fetch the set again", name)
+        raise UserError(
+            f"more than {held:,} training images", f"{len(train.label):,}", "Fetch the set again", name
+        )
     stacks = {"train": Stack(train.image[:-held], train.label[:-held]),
               "valid": Stack(train.image[-held:], train.label[-held:]), "test": stacks["test"]}  # fmt: skip
     facts: Facts = {"labels": list(labels), "reading": "resize" if name == "fashion" else "ink"}
@@ -238,7 +276,9 @@ def _own(path: Path, target: str, split: str, side: int) -> tuple[dict[str, Stac
         if "train" not in found:  # only a test set, or only a whole: divided as the user's own
             found = {"": next(iter(found.values()))}
         images = [stack.image for stack in found.values()]
-        image = np.concatenate([one if one.shape[1:] == (side, side) else _resized(one, side) for one in images])
+        image = np.concatenate(
+            [one if one.shape[1:] == (side, side) else _resized(one, side) for one in images]
+        )
         labels = [str(label) for stack in found.values() for label in stack.label.tolist()]
         splits = [where for where, stack in found.items() for _ in stack.label]
         keys = [hashlib.blake2b(frame.tobytes(), digest_size=8).digest() for one in images for frame in one]
@@ -257,16 +297,24 @@ def _own(path: Path, target: str, split: str, side: int) -> tuple[dict[str, Stac
     names = ordered(labels)
     number = {label: k for k, label in enumerate(names)}
     label, where = np.array([number[label] for label in labels]), np.array(splits)
-    part = _divided(keys, label, where, split, path)
-    stacks = {name: Stack(image[part == k], label[part == k]) for k, name in enumerate(("train", "valid", "test"))}
+    part = divided(keys, label, where, split, path)
+    stacks = {
+        name: Stack(image[part == k], label[part == k]) for k, name in enumerate(("train", "valid", "test"))
+    }
     for name, stack in stacks.items():
         if not len(stack.label):
-            raise UserError("different pictures for each split", f"none for {name} in {path}", "Add pictures", "data")
+            raise UserError(
+                "different pictures for each split", f"none for {name} in {path}", "Add pictures", "data"
+            )
     title = path.resolve().name
     how = "its own splits" if (where != "").any() else "by content within each class"
-    notes = [note for note in [*notes[:3], f"split: {how}", f"whole pictures scaled to {side} x {side} grey"] if note]
+    notes = [
+        note
+        for note in [*notes[:3], f"split: {how}", f"whole pictures scaled to {side} x {side} grey"]
+        if note
+    ]
     facts: Facts = {"labels": names, "reading": "resize", "data": {"name": title, "notes": notes}}
-    return stacks, {name: title for name in stacks}, facts
+    return stacks, dict.fromkeys(stacks, title), facts
 
 
 def arrays(path: Path) -> dict[str, Stack] | None:
@@ -285,27 +333,33 @@ def arrays(path: Path) -> dict[str, Stack] | None:
 
 
 def _check_arrays(path: Path, labels: list[str], splits: list[str]) -> None:
-    counts = Counter(label for label, split in zip(labels, splits) if split in ("", "train"))
+    counts = Counter(label for label, split in zip(labels, splits, strict=True) if split in ("", "train"))
     unknown = ordered(set(labels) - set(counts))
     if unknown:
         got = f"{unknown[0]!r} only in valid or test of {path}"
-        raise UserError("classes that are in train", got, "Add training pictures of this class, or remove it", "data")
+        raise UserError(
+            "classes that are in train", got, "Add training pictures of this class, or remove it", "data"
+        )
     if len(counts) < 2:
-        raise UserError("pictures of at least two classes", f"{len(counts)} in {path}", "Add another class", "data")
+        raise UserError(
+            "pictures of at least two classes", f"{len(counts)} in {path}", "Add another class", "data"
+        )
     problems: list[UserError] = []
     few(counts, problems, 1 + len({"valid", "test"} - set(splits)))
     if problems:
         raise problems[0]
 
 
-def _divided(keys: list[bytes], label: np.ndarray, where: np.ndarray, split: str, path: Path) -> np.ndarray:
+def divided(keys: list[bytes], label: np.ndarray, where: np.ndarray, split: str, path: Path) -> np.ndarray:
     """For each example 0, 1 or 2: official splits as they are, what they lack taken from train."""
     parts = shares(split)
     if not (where != "").any():
         return divide(keys, label, parts)
     if split not in ("", FINAL):
         do = "Leave --split out, or put all pictures into one folder per class"
-        raise UserError(f"no percentages for {path}, which has splits of its own", f"--split {split}", do, "data")
+        raise UserError(
+            f"no percentages for {path}, which has splits of its own", f"--split {split}", do, "data"
+        )
     part = np.select([where == "valid", where == "test"], [1, 2], 0)
     rest = np.flatnonzero(part == 0)
     lacking = (0.8, 0.0 if (part == 1).any() else 0.1, 0.0 if (part == 2).any() else 0.1)

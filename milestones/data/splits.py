@@ -12,7 +12,8 @@ FINAL = "final"
 
 
 def shares(split: str) -> tuple[float, float, float]:
-    """The parts for train, valid and test that ``--split`` asks for. UserError: not three percentages that make 100."""
+    """The parts for train, valid and test that ``--split`` asks for. UserError: not three percentages that
+    make 100."""
     if split in ("", FINAL):
         return 0.8, 0.1, 0.1
     try:
@@ -20,14 +21,18 @@ def shares(split: str) -> tuple[float, float, float]:
     except ValueError:
         parts = []
     if len(parts) != 3 or not all(part > 0 for part in parts) or abs(sum(parts) - 1) > 1e-6:
-        raise UserError("--split as three percentages that make 100, or final", repr(split), "Write 80/10/10", "data")
+        raise UserError(
+            "--split as three percentages that make 100, or final", repr(split), "Write 80/10/10", "data"
+        )
     return parts[0], parts[1], parts[2]
 
 
 def divide(keys: Sequence[bytes], classes: np.ndarray, parts: tuple[float, float, float]) -> np.ndarray:
-    """For each example 0 (train), 1 (valid) or 2 (test), within each class by the order of the keys of the content.
+    """For each example 0 (train), 1 (valid) or 2 (test), within each class by the order of the keys of the
+    content.
 
-    Equal content always comes into one split. A part of 0 gets nothing, another at least one of each class that has
+    Equal content always comes into one split. A part of 0 gets nothing, another at least one of each class
+    that has
     enough different examples.
     """
     keyed, where = np.array(keys, dtype="S16"), np.zeros(len(keys), dtype=np.int64)

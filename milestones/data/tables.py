@@ -1,4 +1,5 @@
-"""Tables with a target column: numbers and categories encoded as numbers, all that is fitted taken from train alone."""
+"""Tables with a target column: numbers and categories encoded as numbers, all that is fitted taken from train
+alone."""
 
 from __future__ import annotations
 
@@ -25,16 +26,22 @@ from .splits import FINAL, divide, shares
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 CLASSES_AT_MOST = 20  # distinct whole numbers in a target; with more it is a quantity
-CATEGORIES_AT_MOST = 20  # distinct texts that need not repeat; above it a column of mostly different texts is dropped
+CATEGORIES_AT_MOST = (
+    20  # distinct texts that need not repeat; above it a column of mostly different texts is dropped
+)
 INPUTS_AT_MOST = 20_000
 
 
 def table(place: Place) -> Data[Rows]:
-    """The table that the user chose, its target column in ``place.choice.target``: inputs "B D" raw, not normalised.
+    """The table that the user chose, its target column in ``place.choice.target``: inputs "B D" raw, not
+    normalised.
 
-    Facts: kind, task ("classes" or "numbers"), target, labels (classes) or target_mean and target_spread (numbers),
-    columns, names and mean and spread of each of the D inputs, inputs (D), data (counts, sha256, note). Missing numbers
-    become train's median beside an input that is 1 where one was missing; missing and unknown categories one category.
+    Facts: kind, task ("classes" or "numbers"), target, labels (classes) or target_mean and target_spread
+    (numbers),
+    columns, names and mean and spread of each of the D inputs, inputs (D), data (counts, sha256, note).
+    Missing numbers
+    become train's median beside an input that is 1 where one was missing; missing and unknown categories one
+    category.
     UserError: no target, a cell that does not fit, too few rows.
     """
     path = Path(place.choice.data)
@@ -44,14 +51,18 @@ def table(place: Place) -> Data[Rows]:
     target = place.choice.target
     if target not in read.columns:
         have = f"columns {', '.join(read.columns)} in {path}"
-        near = nearest(target, read.columns, "Name one of these with --target") if target else f"Say --target {list(read.columns)[-1]}"
+        near = (
+            nearest(target, read.columns, "Name one of these with --target")
+            if target
+            else f"Say --target {list(read.columns)[-1]}"
+        )
         raise UserError(f"the target column {target!r}" if target else "a target column", have, near, "data")
     cells = {name: [_text(cell) for cell in column] for name, column in read.columns.items()}
     goal, labels = _goal(read, target, cells.pop(target))
     columns, notes = _columns(read, cells)
     names = sorted(columns)
-    keys = [hashlib.blake2b("\x1f".join(row).encode("utf-8", "replace"), digest_size=8).digest()
-            for row in zip(*(cells[name] for name in names), map(str, goal.tolist()))]  # fmt: skip
+    lines = ("\x1f".join(row) for row in zip(*map(cells.get, names), map(str, goal.tolist()), strict=True))
+    keys = [hashlib.blake2b(line.encode("utf-8", "replace"), digest_size=8).digest() for line in lines]
     part = divide(keys, goal if labels else np.zeros(len(goal), np.int64), shares(place.choice.split))
     rows = [np.flatnonzero(part == k) for k in range(3)]
     if not all(map(len, rows)):
@@ -73,21 +84,25 @@ def table(place: Place) -> Data[Rows]:
     if labels:
         facts["labels"] = labels
     else:
-        facts |= {"target_mean": float(goal[rows[0]].mean()), "target_spread": float(goal[rows[0]].std()) or 1.0}
+        facts |= {
+            "target_mean": float(goal[rows[0]].mean()),
+            "target_spread": float(goal[rows[0]].std()) or 1.0,
+        }
     facts |= {
         "columns": specs, "names": wide, "inputs": len(wide), "mean": fitted.mean(0).tolist(),
         "spread": np.where(spread > 1e-9, spread, 1.0).tolist(), "comma": read.comma,
-        "data": {"name": path.name, **{split: len(row) for split, row in zip(("train", "valid", "test"), rows)},
+        "data": {"name": path.name, "train": len(rows[0]), "valid": len(rows[1]), "test": len(rows[2]),
                  "sha256": digest.hexdigest(), "note": "; ".join(notes)},
     }  # fmt: skip
     seen_in_training = " (seen in training)" if place.choice.split == FINAL else ""
     held = [Held(both, place, path.name + (seen_in_training if split == "valid" else ""), split)
-            for both, split in zip(tensors, ("train", "valid", "test"))]  # fmt: skip
+            for both, split in zip(tensors, ("train", "valid", "test"), strict=True)]  # fmt: skip
     return Data(held[0], held[1], held[2], facts)
 
 
 def row_tensor(facts: Facts, rows: Sequence[Row]) -> Tensor:
-    """Rows of the user's as inputs "B D", columns by name in any order; others are ignored. UserError: a column that
+    """Rows of the user's as inputs "B D", columns by name in any order; others are ignored. UserError: a
+    column that
     is not there, a text where numbers are."""
     cells: dict[str, list[str]] = {}
     for spec in facts["columns"]:
@@ -95,12 +110,19 @@ def row_tensor(facts: Facts, rows: Sequence[Row]) -> Tensor:
         for number, row in enumerate(rows, 1):
             if name not in row.values:
                 do = nearest(name, row.values, "Add it, empty where it is missing")
-                raise UserError(f"a column {name!r}", f"{', '.join(row.values) or 'none'} in row {number}", do, "use")
+                raise UserError(
+                    f"a column {name!r}", f"{', '.join(row.values) or 'none'} in row {number}", do, "use"
+                )
         cells[name] = [_text(row.values[name]) for row in rows]
         if spec["kind"] == "number":
             for number, cell in enumerate(cells[name], 1):
                 if not _missing(cell) and _value(cell, facts.get("comma", False)) is None:
-                    raise UserError(f"a number in {name!r}", f"{cell!r} in row {number}", "Correct it, or leave it empty", "use")
+                    raise UserError(
+                        f"a number in {name!r}",
+                        f"{cell!r} in row {number}",
+                        "Correct it, or leave it empty",
+                        "use",
+                    )
     return torch.from_numpy(_encode(facts["columns"], cells, len(rows), facts.get("comma", False)))
 
 
@@ -142,25 +164,38 @@ def _value(text: str, comma: bool) -> float | None:
 
 def _goal(read: Sheet, target: str, cells: list[str]) -> tuple[np.ndarray, list[str]]:
     """The target: float32 values and no labels, or int64 classes and their labels."""
-    for cell, line in zip(cells, read.lines):
+    for cell, line in zip(cells, read.lines, strict=True):
         if _missing(cell) or INFINITE.fullmatch(cell):
-            got = f"{cell!r} in {read.path} line {line}" if cell else f"an empty cell in {read.path} line {line}"
+            got = (
+                f"{cell!r} in {read.path} line {line}"
+                if cell
+                else f"an empty cell in {read.path} line {line}"
+            )
             raise UserError(f"a target {target!r} in each row", got, "Correct the line, or remove it", "data")
     values = [_value(cell, read.comma) for cell in cells]
     numeric = [value for value in values if value is not None]
     if len(numeric) == len(cells):
         if len(set(numeric)) > CLASSES_AT_MOST or any(value != round(value) for value in numeric):
             if len(set(numeric)) < 2:
-                raise UserError("a target that varies", f"one value in {read.path}", "Choose another column", "data")
+                raise UserError(
+                    "a target that varies", f"one value in {read.path}", "Choose another column", "data"
+                )
             return np.array(numeric, dtype=np.float32), []
         cells = [str(round(value)) for value in numeric]
     elif len(numeric) > 0.9 * len(cells):
         i = values.index(None)
         got = f"{cells[i]!r} in {read.path} line {read.lines[i]}"
-        raise UserError(f"numbers in the target {target!r}, as in its other rows", got, "Correct the line", "data")
+        raise UserError(
+            f"numbers in the target {target!r}, as in its other rows", got, "Correct the line", "data"
+        )
     counts = Counter(cells)
     if len(counts) < 2:
-        raise UserError(f"at least two classes in {target!r}", f"{len(counts)} in {read.path}", "Choose another column", "data")
+        raise UserError(
+            f"at least two classes in {target!r}",
+            f"{len(counts)} in {read.path}",
+            "Choose another column",
+            "data",
+        )
     problems: list[UserError] = []
     few(counts, problems)
     if problems:
@@ -180,10 +215,12 @@ def _columns(read: Sheet, cells: Mapping[str, list[str]]) -> tuple[dict[str, str
         if len(distinct) < 2 and len(filled) in (0, len(column)):
             notes.append(f"{name!r} dropped: {'empty' if not distinct else 'one value'}")
             continue
-        for cell, line in zip(column, read.lines):
+        for cell, line in zip(column, read.lines, strict=True):
             if INFINITE.fullmatch(cell):
                 do = "Write a number, or leave it empty"
-                raise UserError(f"finite numbers in {name!r}", f"{cell!r} in {read.path} line {line}", do, "data")
+                raise UserError(
+                    f"finite numbers in {name!r}", f"{cell!r} in {read.path} line {line}", do, "data"
+                )
         numeric = sum(_value(cell, read.comma) is not None for cell in distinct)
         if numeric == len(distinct):
             if name.lower() in ("", "id", "index", "unnamed: 0") and len(distinct) == len(column):
@@ -191,10 +228,16 @@ def _columns(read: Sheet, cells: Mapping[str, list[str]]) -> tuple[dict[str, str
             else:
                 kinds[name] = "number"
         elif numeric > 0.95 * len(distinct) and numeric > CATEGORIES_AT_MOST:
-            i = next(i for i, cell in enumerate(column) if not _missing(cell) and _value(cell, read.comma) is None)
+            i = next(
+                i for i, cell in enumerate(column) if not _missing(cell) and _value(cell, read.comma) is None
+            )
             got = f"{column[i]!r} in {read.path} line {read.lines[i]}"
-            raise UserError(f"numbers in {name!r}, as in its other rows", got, "Correct it, or leave it empty", "data")
-        elif len(distinct) > CATEGORIES_AT_MOST and len(distinct) > len(filled) / 2 or len(distinct) == len(column):
+            raise UserError(
+                f"numbers in {name!r}, as in its other rows", got, "Correct it, or leave it empty", "data"
+            )
+        elif (len(distinct) > CATEGORIES_AT_MOST and len(distinct) > len(filled) / 2) or len(distinct) == len(
+            column
+        ):
             notes.append(f"{name!r} dropped: free text or names ({len(distinct):,} different)")
         else:
             kinds[name] = "category"
@@ -202,31 +245,46 @@ def _columns(read: Sheet, cells: Mapping[str, list[str]]) -> tuple[dict[str, str
 
 
 def _fit(read: Sheet, name: str, kind: str, column: Sequence[str], rows: np.ndarray) -> dict[str, Any]:
-    """What train says of a column: its median, mean and spread, or its categories; and whether any cell is missing."""
+    """What train says of a column: its median, mean and spread, or its categories; and whether any cell is
+    missing."""
     cells = [column[i] for i in rows]
     filled = [cell for cell in cells if not _missing(cell)]
     spec: dict[str, Any] = {"name": name, "kind": kind, "missing": len(cells) - len(filled)}
     if kind == "category":
         return {**spec, "categories": ordered(filled)}
     values = np.array([_value(cell, read.comma) for cell in filled] or [0.0], dtype=np.float64)
-    return {**spec, "median": float(np.median(values)), "mean": float(values.mean()), "spread": float(values.std()) or 1.0}
+    return {
+        **spec,
+        "median": float(np.median(values)),
+        "mean": float(values.mean()),
+        "spread": float(values.std()) or 1.0,
+    }
 
 
 def _names(specs: Sequence[Mapping[str, Any]]) -> list[str]:
     """The name of each input, in the order of `_encode`."""
     names = []
     for spec in specs:
-        names += [spec["name"]] if spec["kind"] == "number" else [f"{spec['name']}={label}" for label in spec["categories"]]
+        names += (
+            [spec["name"]]
+            if spec["kind"] == "number"
+            else [f"{spec['name']}={label}" for label in spec["categories"]]
+        )
         names += [f"{spec['name']} missing"] if spec["missing"] else []
     if len(names) > INPUTS_AT_MOST:
         most = max(specs, key=lambda spec: len(spec.get("categories", ())))
         got = f"{len(names):,}, most of them from {most['name']!r}"
-        raise UserError(f"at most {INPUTS_AT_MOST:,} inputs", got, "Remove that column, or merge its values", "data")
+        raise UserError(
+            f"at most {INPUTS_AT_MOST:,} inputs", got, "Remove that column, or merge its values", "data"
+        )
     return names
 
 
-def _encode(specs: Sequence[Mapping[str, Any]], cells: Mapping[str, Sequence[str]], over: int, comma: bool = False) -> np.ndarray:
-    """Inputs "N D": a number as it is, a category as one input for each of its values, then one for missing."""
+def _encode(
+    specs: Sequence[Mapping[str, Any]], cells: Mapping[str, Sequence[str]], over: int, comma: bool = False
+) -> np.ndarray:
+    """Inputs "N D": a number as it is, a category as one input for each of its values, then one for
+    missing."""
     out = np.zeros((over, len(_names(specs))), dtype=np.float32)
     at = 0
     for spec in specs:

@@ -1,4 +1,5 @@
-"""What people put in and get out: pictures, texts, numbers, table rows, rankings, curves. Imports only core."""
+"""What people put in and get out: pictures, texts, numbers, table rows, rankings, curves. Imports only
+core."""
 
 from .files import read
 from .image import Image, mosaic, tiles

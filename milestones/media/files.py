@@ -16,25 +16,33 @@ MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"RIFF")
 
 
 def read(path_or_text: str | Path) -> list[Media]:
-    """The picture in a file, all pictures of a folder, or one Row a line of a table. A text that begins with ``{`` is
+    """The picture in a file, all pictures of a folder, or one Row a line of a table. A text that begins with
+    ``{`` is
     one row in JSON. UserError: no such file, or of no known kind."""
     text = str(path_or_text)
     if text.lstrip().startswith("{"):
         return [_row(text)]
     path = Path(text)
     if not os.path.lexists(path):
-        raise UserError("a picture, a table or a folder of pictures", f"{text}, which does not exist", "Check the path")
+        raise UserError(
+            "a picture, a table or a folder of pictures", f"{text}, which does not exist", "Check the path"
+        )
     if path.is_dir():
         found = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
         if not found:
-            raise UserError("a folder with pictures", f"{path} without any", "Name a picture or another folder")
+            raise UserError(
+                "a folder with pictures", f"{path} without any", "Name a picture or another folder"
+            )
         return [Image.open(file) for file in found]
     suffix = path.suffix.lower()
     if suffix in PICTURES:
         return [Image.open(path)]
     if suffix in TABLES:
         table = sheet(path)
-        return [Row(dict(zip(table.columns, cells))) for cells in zip(*table.columns.values())]
+        return [
+            Row(dict(zip(table.columns, cells, strict=True)))
+            for cells in zip(*table.columns.values(), strict=False)
+        ]
     try:
         with open(path, "rb") as stream:
             head = stream.read(16)
@@ -52,5 +60,7 @@ def _row(text: str) -> Row:
     try:
         values = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as problem:
-        raise UserError("a row as JSON", f"a text that is none ({problem})", 'Write {"column": value, ...}') from None
+        raise UserError(
+            "a row as JSON", f"a text that is none ({problem})", 'Write {"column": value, ...}'
+        ) from None
     return Row(values)

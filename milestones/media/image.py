@@ -31,9 +31,15 @@ class Image:
 
     def __post_init__(self) -> None:
         shape, kind = self.pixels.shape, self.pixels.dtype
-        if kind != np.uint8 or 0 in shape or not (len(shape) == 2 or (len(shape) == 3 and shape[2] in (3, 4))):
+        if (
+            kind != np.uint8
+            or 0 in shape
+            or not (len(shape) == 2 or (len(shape) == 3 and shape[2] in (3, 4)))
+        ):
             size = " x ".join(map(str, shape))
-            raise UserError("a grey or colour picture of uint8 values", f"{size} of {kind}", "Pass one picture at a time")
+            raise UserError(
+                "a grey or colour picture of uint8 values", f"{size} of {kind}", "Pass one picture at a time"
+            )
 
     @classmethod
     def open(cls, path: str | Path) -> Image:
@@ -46,32 +52,9 @@ class Image:
         return cls.decoded(content, str(path))
 
     @classmethod
-    def decoded(cls, content: bytes, name: str, least: int = 0) -> Image:
-        """The picture in the bytes of a file called `name`. With `least`, large JPEGs may come smaller than they are,
-        but never with a side below `least` pixels: decoding is then several times faster."""
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", Pillow.DecompressionBombWarning)
-                picture = Pillow.open(io.BytesIO(content), formats=FORMATS)
-        except (Pillow.DecompressionBombWarning, Pillow.DecompressionBombError):
-            raise too_large(name, "") from None
-        except Exception:  # decoders raise nearly anything on hostile headers
-            got = f"{name}, which is empty" if not content else f"{name}, which is {looks_like(content)}"
-            raise UserError(PICTURE, got, "Save it again as PNG or JPEG, or remove it") from None
-        if picture.width * picture.height > PIXELS:
-            raise too_large(name, f" ({picture.width:,} x {picture.height:,})")
-        try:
-            if least and picture.format == "JPEG":
-                picture.draft(None, (least, least))
-            picture.load()
-            if "exif" in picture.info or picture.format in ("TIFF", "PNG", "WEBP", "MPO"):
-                picture = ImageOps.exif_transpose(picture)
-            return cls(_pixels(picture))
-        except UserError:
-            raise
-        except Exception as problem:
-            got = f"{name}, which is truncated or damaged ({problem})"
-            raise UserError(PICTURE, got, "Copy the file again, or remove it") from None
+    def decoded(cls, content: bytes, name: str) -> Image:
+        """The picture in the bytes of a file called `name`. UserError as `open`."""
+        return cls(_pixels(_decoded(content, name)))
 
     @property
     def height(self) -> int:
@@ -115,7 +98,8 @@ class Image:
         return f"{kind} picture, {self.height} x {self.width}"
 
     def blocks(self, columns: int = 28) -> str:
-        """The picture in characters of five darknesses, for terminals: a line stands for two rows of pixels."""
+        """The picture in characters of five darknesses, for terminals: a line stands for two rows of
+        pixels."""
         height = max(2, round(self.height * columns / self.width / 2) * 2)
         grey = Image(self.grey()).resized(height, columns).pixels
         shades = " .:+#"
@@ -123,9 +107,51 @@ class Image:
         return "\n".join("".join(shades[round(level)] for level in line) for line in pairs.tolist())
 
 
+def scaled(content: bytes, name: str, side: int) -> np.ndarray:
+    """Grey levels `side` x `side` of the picture in the bytes of a file called `name`, nearly as ``grey`` and
+    ``resized``
+    give them, several times faster for JPEGs."""
+    picture = _decoded(content, name, 4 * side)
+    if picture.mode not in ("L", "RGB") or "transparency" in picture.info:
+        return Image(Image(_pixels(picture)).grey()).resized(side, side).pixels
+    grey = picture if picture.mode == "L" else picture.convert("L")
+    return np.asarray(
+        grey if grey.size == (side, side) else grey.resize((side, side), Pillow.Resampling.BILINEAR)
+    )
+
+
+def _decoded(content: bytes, name: str, least: int = 0) -> Pillow.Image:
+    """The picture in a file's bytes, upright. With `least`, JPEGs come grey, and large ones smaller than they
+    are, but
+    with no side below `least` pixels."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Pillow.DecompressionBombWarning)
+            picture = Pillow.open(io.BytesIO(content), formats=FORMATS)
+    except (Pillow.DecompressionBombWarning, Pillow.DecompressionBombError):
+        raise too_large(name, "") from None
+    except Exception:  # decoders raise nearly anything on hostile headers
+        got = f"{name}, which is empty" if not content else f"{name}, which is {looks_like(content)}"
+        raise UserError(PICTURE, got, "Save it again as PNG or JPEG, or remove it") from None
+    if picture.width * picture.height > PIXELS:
+        raise too_large(name, f" ({picture.width:,} x {picture.height:,})")
+    try:
+        if least and picture.format == "JPEG":
+            picture.draft("L", (least, least))
+        picture.load()
+        if "exif" in picture.info or picture.format != "JPEG":
+            picture = ImageOps.exif_transpose(picture)
+        return picture
+    except Exception as problem:
+        got = f"{name}, which is truncated or damaged ({problem})"
+        raise UserError(PICTURE, got, "Copy the file again, or remove it") from None
+
+
 def too_large(name: str, size: str) -> UserError:
     """The refusal of a picture that would fill the memory."""
-    return UserError("a picture of at most 100 megapixels", f"{name}, which has more{size}", "Save it smaller")
+    return UserError(
+        "a picture of at most 100 megapixels", f"{name}, which has more{size}", "Save it smaller"
+    )
 
 
 def looks_like(content: bytes) -> str:
@@ -143,7 +169,9 @@ def looks_like(content: bytes) -> str:
         if problem.start < len(head) - 3:
             return "no picture or a damaged one"
         text = head[: problem.start].decode("utf-8")
-    return "a text file" if text.isprintable() or "\n" in text or "\t" in text else "no picture or a damaged one"
+    return (
+        "a text file" if text.isprintable() or "\n" in text or "\t" in text else "no picture or a damaged one"
+    )
 
 
 def _pixels(picture: Pillow.Image) -> np.ndarray:
@@ -151,7 +179,7 @@ def _pixels(picture: Pillow.Image) -> np.ndarray:
     mode = picture.mode
     if mode.startswith("I") or mode == "F":
         values = np.asarray(picture)
-        if mode == "F" and values.size and 0 <= values.min() and values.max() <= 1:
+        if mode == "F" and values.size and values.min() >= 0 and values.max() <= 1:
             return (values * 255 + 0.5).astype(np.uint8)
         if mode.startswith("I") and (mode != "I" or values.max(initial=0) > 255):
             return (np.clip(values, 0, 65535) / 257 + 0.5).astype(np.uint8)  # 16 bits
@@ -162,7 +190,8 @@ def _pixels(picture: Pillow.Image) -> np.ndarray:
 
 
 def tiles(weights: Tensor, columns: int = 0, enlarge: int = 0) -> Image:
-    """Filters "N C H W" in a grid, each scaled to its own largest |w|: grey 128 is 0. C is 1 or 3; filters over
+    """Filters "N C H W" in a grid, each scaled to its own largest |w|: grey 128 is 0. C is 1 or 3; filters
+    over
     other numbers of channels are laid out channel by channel."""
     filters = weights.detach().float().cpu().numpy()
     assert filters.ndim == 4, f"N C H W, not {filters.shape}"
@@ -188,7 +217,9 @@ def mosaic(images: Sequence[Image], captions: Sequence[str] | None = None, colum
         frame = frame.repeat(scale, 0).repeat(scale, 1)
         if captions is not None:
             label = Pillow.new("L", (frame.shape[1], 12), 255)
-            ImageDraw.Draw(label).text((1, 0), captions[k].encode("latin-1", "replace").decode("latin-1"), fill=0)
+            ImageDraw.Draw(label).text(
+                (1, 0), captions[k].encode("latin-1", "replace").decode("latin-1"), fill=0
+            )
             frame = np.concatenate([frame, np.asarray(label)])
         frames.append(frame)
     return _grid(frames, columns, 4)

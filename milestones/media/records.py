@@ -1,4 +1,5 @@
-"""Small records of what a system answers and reads, each with a file form, a JSON form and a terminal form."""
+"""Small records of what a system answers and reads, each with a file form, a JSON form and a terminal
+form."""
 
 from __future__ import annotations
 
@@ -69,7 +70,8 @@ class Number:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table, as input: column name -> cell (text, number, truth value, or None where missing)."""
+    """One row of a table, as input: column name -> cell (text, number, truth value, or None where
+    missing)."""
 
     values: Mapping[str, Any]
 
@@ -81,7 +83,9 @@ class Row:
         """The cells by column; what JSON cannot hold as its text."""
         fits = (str, int, bool, type(None))
         return {
-            name: cell if isinstance(cell, fits) or (isinstance(cell, float) and math.isfinite(cell)) else str(cell)
+            name: cell
+            if isinstance(cell, fits) or (isinstance(cell, float) and math.isfinite(cell))
+            else str(cell)
             for name, cell in self.values.items()
         }
 
@@ -99,7 +103,8 @@ class Ranking:
 
     @classmethod
     def of(cls, row: Tensor, labels: Sequence[str]) -> Ranking:
-        """The ranking of one row of chances, "K", for K labels. Equal chances keep the order of the labels."""
+        """The ranking of one row of chances, "K", for K labels. Equal chances keep the order of the
+        labels."""
         chances = row.detach().float().cpu().tolist()
         assert len(chances) == len(labels), f"{len(chances)} chances for {len(labels)} labels"
         best = sorted(range(len(chances)), key=lambda k: -chances[k])
@@ -116,10 +121,16 @@ class Ranking:
 
     def plain(self) -> list[dict[str, Any]]:
         """``[{"label": ..., "chance": ...}, ...]``, best first."""
-        return [{"label": label, "chance": chance} for label, chance in zip(self.labels, finite(self.chances))]
+        return [
+            {"label": label, "chance": chance}
+            for label, chance in zip(self.labels, finite(self.chances), strict=True)
+        ]
 
     def __str__(self) -> str:
-        shown = [f"{label} {100 * chance:.1f} %" for label, chance in zip(self.labels[:3], self.chances)]
+        shown = [
+            f"{label} {100 * chance:.1f} %"
+            for label, chance in zip(self.labels[:3], self.chances[:3], strict=True)
+        ]
         return "  ".join(shown)
 
 
@@ -156,7 +167,8 @@ class Curve:
 
 @dataclass(frozen=True)
 class Heat:
-    """A matrix drawn as colours, for instance a confusion matrix: values "R C" with a label for rows and columns."""
+    """A matrix drawn as colours, for instance a confusion matrix: values "R C" with a label for rows and
+    columns."""
 
     values: np.ndarray
     rows: Sequence[str] = field(default_factory=tuple)
@@ -180,4 +192,5 @@ class Heat:
         }  # fmt: skip
 
     def __str__(self) -> str:
-        return f"{self.values.shape[0]} x {self.values.shape[1]} values, {self.values.min():.4g} to {self.values.max():.4g}"
+        low, high = self.values.min(), self.values.max()
+        return f"{self.values.shape[0]} x {self.values.shape[1]} values, {low:.4g} to {high:.4g}"

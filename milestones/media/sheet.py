@@ -81,7 +81,9 @@ def _csv(path: Path) -> Sheet:
                 names = [name.strip() for name in row]
             elif len(row) != len(names):
                 where = f"{len(row)} in {path} line {reader.line_num}"
-                raise UserError(f"{len(names)} columns in each row", where, "Correct the line, or quote its text")
+                raise UserError(
+                    f"{len(names)} columns in each row", where, "Correct the line, or quote its text"
+                )
             else:
                 rows.append(row)
                 numbers.append(reader.line_num)
@@ -92,9 +94,9 @@ def _csv(path: Path) -> Sheet:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UserError("columns of different names", f"{twice[0]!r} twice in {path}", "Rename one")
-    cells = zip(*rows) if rows else ()
-    return Sheet(path, {name: [cell.strip() for cell in column] for name, column in zip(names, cells)},
-                 numbers, comma=mark == ";")  # fmt: skip
+    cells = zip(*rows, strict=True) if rows else ()
+    columns = {name: [cell.strip() for cell in column] for name, column in zip(names, cells, strict=False)}
+    return Sheet(path, columns, numbers, comma=mark == ";")
 
 
 def _jsonl(path: Path) -> Sheet:
@@ -108,7 +110,9 @@ def _jsonl(path: Path) -> Sheet:
             except (json.JSONDecodeError, RecursionError):
                 row = None
             if not isinstance(row, dict):
-                raise UserError("a JSON object on each line", f"another text in {path} line {number}", "Correct the line")
+                raise UserError(
+                    "a JSON object on each line", f"another text in {path} line {number}", "Correct the line"
+                )
             rows.append(row)
             numbers.append(number)
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -126,7 +130,9 @@ def _parquet(path: Path) -> Sheet:
     try:
         file = parquet.ParquetFile(path)
         if file.metadata.num_rows * file.metadata.num_columns > CELLS:
-            raise UserError(f"a table of at most {CELLS:,} cells", f"more in {path}", "Take a sample of its rows")
+            raise UserError(
+                f"a table of at most {CELLS:,} cells", f"more in {path}", "Take a sample of its rows"
+            )
         table = file.read()
     except (pyarrow.ArrowException, OSError, ValueError) as problem:
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__

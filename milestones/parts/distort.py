@@ -12,20 +12,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-@lru_cache(maxsize=8)
-def _gaussian(sigma: float) -> Tensor:
-    reach = math.ceil(2.5 * sigma)
-    x = torch.arange(-reach, reach + 1, dtype=torch.float32)
-    bell = torch.exp(-(x**2) / (2 * sigma**2))
-    return bell / bell.sum()
+@lru_cache(maxsize=16)
+def bumps(size: int, sigma: float) -> Float[Tensor, "size bumps"]:
+    """Gaussian bumps of width `sigma`, one every `sigma` pixels, along `size` pixels; each row has length 1.
 
-
-def smooth(field: Float[Tensor, "B C H W"], sigma: float) -> Float[Tensor, "B C H W"]:
-    """`field` convolved with a Gaussian of `sigma` pixels, zero outside."""
-    bell, (b, c, h, w) = _gaussian(sigma).to(field.device), field.shape
-    reach = len(bell) // 2
-    flat = F.conv2d(field.reshape(b * c, 1, h, w), bell.view(1, 1, -1, 1), padding=(reach, 0))
-    return F.conv2d(flat, bell.view(1, 1, 1, -1), padding=(0, reach)).view(b, c, h, w)
+    Independent normal weights on them make a smooth random line of variance 1 at each pixel.
+    """
+    centres = torch.arange(-1, math.ceil(size / sigma) + 2) * sigma
+    rows = torch.exp(-((torch.arange(size)[:, None] - centres) ** 2) / (2 * sigma**2))
+    return rows / rows.norm(dim=1, keepdim=True)
 
 
 def distort(image: UInt8[Tensor, "B C H W"], rng: torch.Generator, *, shift: float = 0.0, rotate: float = 0.0,
@@ -33,22 +28,27 @@ def distort(image: UInt8[Tensor, "B C H W"], rng: torch.Generator, *, shift: flo
     """Each picture moved by its own random affine map and elastic field (Simard, Steinkraus & Platt 2003).
 
     `shift` in pixels, `rotate` in degrees, `scale` and `slant` as fractions: each uniform in +- its value. `elastic`
-    is the root mean square displacement in pixels of a field smoothed with `sigma` pixels. Bilinear, 0 outside.
+    is the root mean square displacement in pixels, smooth over `sigma` pixels. Bilinear, 0 outside.
     """
     b, _, h, w = image.shape
 
-    def draw(reach: float, *shape: int) -> Tensor:
-        return (2 * torch.rand(b, *shape, generator=rng) - 1) * reach
+    def draw(reach: float) -> Tensor:
+        return (2 * torch.rand(b, 1, generator=rng) - 1) * reach
 
-    angle, zoom = draw(math.radians(rotate)), 1 + draw(scale, 2)
-    lean, move = draw(slant), draw(shift, 2) * torch.tensor([2 / w, 2 / h])
+    angle, lean = draw(math.radians(rotate)), draw(slant)
     cos, sin = angle.cos(), angle.sin()
-    theta = torch.stack([zoom[:, 0] * cos, -sin + lean, move[:, 0], sin, zoom[:, 1] * cos, move[:, 1]], 1)
-    grid = F.affine_grid(theta.view(b, 2, 3), [b, 1, h, w], align_corners=False)  # B H W 2
+    x = (torch.arange(w) - (w - 1) / 2)[None]  # pixels from the middle
+    y = (torch.arange(h) - (h - 1) / 2)[None]
+    wide, high = 1 + draw(scale), 1 + draw(scale)
+    # Where each pixel comes from: what depends on its column plus what depends on its row.
+    from_x = (wide * cos * x + draw(shift))[:, None, :] + ((lean - sin) * y)[:, :, None]  # B H W
+    from_y = (sin * x)[:, None, :] + (high * cos * y + draw(shift))[:, :, None]
+    grid = torch.stack([from_x, from_y], -1)  # B H W 2
     if elastic:
-        field = smooth(torch.randn(b, 2, h, w, generator=rng), sigma)
-        field = field * (elastic / field.square().mean((1, 2, 3), keepdim=True).sqrt())
-        grid = grid + field.permute(0, 2, 3, 1) * torch.tensor([2 / w, 2 / h])
+        down, along = bumps(h, sigma), bumps(w, sigma)
+        weights = torch.randn(b, 2, down.shape[1], along.shape[1], generator=rng) * elastic
+        grid += (down @ weights @ along.t()).permute(0, 2, 3, 1)
+    grid *= torch.tensor([2 / w, 2 / h])  # grid_sample's unit: half the picture
     moved = F.grid_sample(image.float(), grid.to(image.device), align_corners=False)
     return moved.round_().to(torch.uint8)
 

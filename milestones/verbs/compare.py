@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> int:
     from ..catalog import locate, state_of, user_runs
     from ..core.errors import UserError
     from ..core.folder import read_json
-    from .tables import columns, group_lines, score_of
+    from .tables import columns, group_lines, report_of, score_of
 
     folders = [locate(word, args.runs) for word in args.which]
     if not args.which:
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("finished runs to compare", f"none in {args.runs}", "Name runs or train some")
     groups: dict[str, list[dict[str, Any]]] = {}
     for folder in folders:
-        config, report = read_json(folder, "config.json"), read_json(folder, "report.json")
+        config, report = read_json(folder, "config.json"), report_of(folder)
         same = {name: config.get(name) for name in ("system", "config", "choice", "from", "page_sha256")}
         groups.setdefault(json.dumps(same, sort_keys=True), []).append({"run": folder.name, **report, "settings": same})
     flat = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import json
@@ -9,6 +10,7 @@ import os
 import platform
 import re
 import shlex
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -20,17 +22,17 @@ import torch
 from torch import nn
 
 from .. import __version__
-from ..catalog import Entry, find, locate, page
+from ..catalog import Entry, find, locate, page, state_of
 from ..core.config import changed
 from ..core.errors import UserError, nearest
 from ..core.folder import next_folder, read_json, read_weights, write_json, write_weights
 from ..core.plan import chosen, cpu_name, machine
 from ..core.run import Progress, Run
-from ..core.source import Choice, Place
+from ..core.source import Place
 from ..core.system import System
 from ..report import write as write_report
 from ..report.evidence import examine
-from ..trained import as_dict, system_of
+from ..trained import as_dict, order_of, system_of
 
 Say = Callable[[str], None]
 Watch = Callable[[Progress], None]
@@ -73,8 +75,8 @@ def device_of(words: str) -> torch.device:
     """The device that `--device` names. UserError: no such device here."""
     try:
         device = torch.device(words)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as problem:
+        float(torch.zeros(1, device=device))  # "meta" has no values
+    except (RuntimeError, AssertionError, ImportError) as problem:
         got = f"{words!r} ({str(problem).splitlines()[0][:100]})"
         raise UserError("a device that this machine has, as cpu or cuda", got, "Leave --device out for the CPU") from None
     return device
@@ -93,8 +95,7 @@ def begin(name: str, settings: Mapping[str, Any], order: Order, root: str | Path
     knobs = changed(system.presets[order.preset], settings, entry.name)
     chosen(order.plan)
     device_of(order.device)
-    if order.minutes is not None and not order.minutes > 0:
-        raise UserError("--minutes above 0", str(order.minutes), "Leave it out for no limit")
+    _positive(order.minutes)
     origin = str(locate(order.origin, root)) if order.origin else ""
     folder = next_folder(Path(root), entry.name)
     config = {
@@ -105,9 +106,14 @@ def begin(name: str, settings: Mapping[str, Any], order: Order, root: str | Path
         "page_sha256": hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest(),
         "from": {"run": _absolute(origin), "frozen": order.freeze} if origin else None, "began": time.time(),
     }  # fmt: skip
-    write_json(folder / "config.json", config)
-    write_json(folder / "env.json", environment())
-    return carry_out(folder, entry, system, order.minutes, say, watch)
+    try:
+        write_json(folder / "config.json", config)
+        write_json(folder / "env.json", environment())
+        return carry_out(folder, entry, system, order.minutes, say, watch)
+    except UserError:
+        if not (folder / "log.jsonl").exists():  # not one step was trained: there is nothing to keep
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _absolute(word: str) -> str:
@@ -155,19 +161,24 @@ def carry_out(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], mi
               watch: Watch | None) -> Outcome:  # fmt: skip
     """All of a run that is not yet done, under the folder's lock."""
     config = read_json(folder, "config.json")
-    try:
-        choice = Choice(**as_dict(config, "choice", folder))
-        place = Place(device_of(str(config["device"])), int(config["seed"]), choice=choice)
-        knobs = changed(system.presets["quick"], as_dict(config, "config", folder), entry.name)
-    except (KeyError, TypeError, ValueError) as problem:
-        raise UserError(f"a whole config.json in {folder}", f"a problem with {problem}", "Train again") from None
+    seed, choice = order_of(config, folder)
+    place = Place(device_of(str(config.get("device", "cpu"))), seed, choice=choice)
+    knobs = changed(system.presets["quick"], as_dict(config, "config", folder), entry.name)
+    _positive(minutes)
     with Run(folder, place, str(config.get("plan", "auto")), minutes, watch) as run:
         try:
             outcome = _train(folder, entry, system, knobs, config, run, say)
         except UserError as problem:
-            _status(folder, run, "failed", problem=str(problem))
+            with contextlib.suppress(UserError):  # the disk may be full: the first problem is the one to tell
+                sha = state_of(folder).get("weights_sha256", "")
+                _status(folder, run, "failed", problem=str(problem), weights_sha256=sha)
             raise
     return outcome
+
+
+def _positive(minutes: float | None) -> None:
+    if minutes is not None and not minutes > 0:
+        raise UserError("--minutes above 0", str(minutes), "Leave it out for no limit")
 
 
 def _train(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs: Any, config: dict[str, Any],
@@ -184,14 +195,17 @@ def _train(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs
     write_json(folder / "facts.json", facts)
     run.seed("build")
     model = system.build(knobs, facts).to(run.place.device)
-    if config.get("from"):
+    if isinstance(config.get("from"), dict):
         _take(folder, model, config, say)
     _status(folder, run, "training")
     try:
         system.train(knobs, model, data, run)
     except UserError:
-        _weights(folder, model)
+        with contextlib.suppress(UserError):  # the last good ones, which Run has put back into the model
+            _status(folder, run, "training", weights_sha256=_weights(folder, model))
         raise
+    if not (folder / "plan.json").exists():  # a page whose own loop measures nothing
+        write_json(folder / "plan.json", asdict(run.plan))
     sha = _weights(folder, model)
     if run.ended == "interrupted":
         _status(folder, run, "stopped", ended=run.ended, weights_sha256=sha)

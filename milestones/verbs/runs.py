@@ -21,25 +21,22 @@ def run(args: argparse.Namespace) -> int:
     from .tables import columns
 
     found: list[dict[str, Any]] = []
-    for folder in user_runs(args.runs):
-        try:
-            config = read_json(folder, "config.json")
-        except UserError as problem:
-            found.append({"run": folder.name, "state": "unreadable", "problem": str(problem)})
-            continue
-        status = state_of(folder)
-        scores = read_json(folder, "report.json")["scores"] if (folder / "report.json").is_file() else {}
-        found.append({
-            "run": folder.name, "system": config.get("system"), "preset": config.get("preset"), "seed": config.get("seed"),
-            "state": status["state"], "step": status.get("step"), "seconds": status.get("seconds"),
-            "began": config.get("began"), "scores": {name: score["value"] for name, score in scores.items()},
-            "units": {name: score["unit"] for name, score in scores.items()},
-        })  # fmt: skip
     rows = [["run", "state", "preset", "seed", "steps", "seconds", "began", "scores"]]
-    for item in found:
-        began = time.strftime("%Y-%m-%d %H:%M", time.localtime(item["began"])) if item.get("began") else ""
-        scores = ", ".join(f"{n} {v:.4g} {item['units'][n]}" for n, v in item.get("scores", {}).items())
-        rows.append([str(item.get(name, "")) for name in ("run", "state", "preset", "seed", "step", "seconds")] + [began, scores])
+    for folder in user_runs(args.runs):
+        item: dict[str, Any] = {"run": folder.name, "state": state_of(folder)["state"]}
+        began = words = ""
+        try:
+            config, status = read_json(folder, "config.json"), state_of(folder)
+            scores = read_json(folder, "report.json")["scores"] if (folder / "report.json").is_file() else {}
+            item |= {name: config.get(name) for name in ("system", "preset", "seed", "began")}
+            item |= {name: status.get(name) for name in ("step", "seconds")}
+            item |= {"scores": {n: s["value"] for n, s in scores.items()}, "units": {n: s["unit"] for n, s in scores.items()}}
+            began = time.strftime("%Y-%m-%d %H:%M", time.localtime(config["began"]))
+            words = ", ".join(f"{n} {s['value']:.4g} {s['unit']}" for n, s in scores.items())
+        except (UserError, LookupError, TypeError, ValueError, AttributeError, OverflowError, OSError) as problem:
+            item |= {"state": "unreadable", "problem": f"{type(problem).__name__}: {problem}"}  # the others are still listed
+        found.append(item)
+        rows.append([str(item.get(name, "")) for name in ("run", "state", "preset", "seed", "step", "seconds")] + [began, words])
     nothing = f"no runs in {args.runs}; begin with: milestones train lenet"
     answer(args, {"runs": found}, columns(rows) if found else nothing)
     return 0

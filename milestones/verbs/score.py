@@ -22,14 +22,14 @@ def run(args: argparse.Namespace) -> int:
 
     from ..catalog import load
     from ..core.errors import UserError
-    from ..core.source import Choice, Place, key
-    from ..trained import as_dict
+    from ..core.source import Place, key
+    from ..trained import order_of
 
     trained = load(args.run, args.runs, args.page)
-    choice = Choice(**as_dict(trained.config, "choice", trained.folder))
+    seed, choice = order_of(trained.config, trained.folder)
     if args.data:
         choice = choice._replace(data=args.data)
-    place = Place(torch.device("cpu"), int(trained.config["seed"]), choice=choice)
+    place = Place(torch.device("cpu"), seed, choice=choice)
     data = trained.system.prepare(trained.knobs, place)
     for name in ("labels", "columns"):
         if data.facts.get(name) != trained.facts.get(name):

@@ -4,14 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..core.score import Score, spread
+from ..core.errors import UserError
+from ..core.folder import read_json
+
+if TYPE_CHECKING:
+    from ..core.score import Score
 
 
 def score_of(content: Mapping[str, Any]) -> Score:
     """A Score from its JSON."""
+    from ..core.score import Score  # not above: 'runs' shall not wait for torch
+
     return Score(**content)
+
+
+def report_of(folder: Path) -> dict[str, Any]:
+    """report.json of a run, checked as far as tables need it. UserError: missing, half-written, edited."""
+    report = read_json(folder, "report.json")
+    try:
+        for score in report["scores"].values():
+            str(score_of(score))
+        if not isinstance(report["seconds"], int | float):
+            raise TypeError("seconds that are no number")
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        got = f"{type(problem).__name__}: {str(problem)[:100]}"
+        raise UserError(f"scores and seconds in report.json of {folder}", got, "Restore the file or train again") from None
+    return report
 
 
 def outcome_lines(folder: Path, report: Mapping[str, Any], short: bool = False) -> list[str]:
@@ -31,6 +51,8 @@ def outcome_lines(folder: Path, report: Mapping[str, Any], short: bool = False) 
 
 def group_lines(reports: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[str, Any]]:
     """The summary of runs that differ in their seed only: as lines, and as JSON."""
+    from ..core.score import spread
+
     lines, group = [], {}
     for name, first in reports[0]["scores"].items():
         values = [report["scores"][name]["value"] for report in reports]

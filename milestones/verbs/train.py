@@ -10,6 +10,9 @@ from typing import Any
 from ..cli import add_knobs, answer, say, set_knobs
 from ..core.errors import UserError
 
+PAGES = {"pictures": "lenet", "table": "mlp"}
+KINDS = {page: kind for kind, page in PAGES.items()}
+
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("page", metavar="PAGE|PATH", help="a page of the catalog, a .py file of yours, or data")
@@ -58,10 +61,10 @@ def is_data(word: str) -> bool:
 
 def choose(path: str) -> tuple[str, str]:
     """The page that fits the data at a path, and why."""
-    from ..data.kinds import kind
+    from ..data.kinds import sight
 
-    found, reason = kind(path)
-    return {"pictures": "lenet", "table": "mlp"}[found], reason
+    found, reason = sight(path)
+    return PAGES[found], reason
 
 
 def run(args: argparse.Namespace) -> int:
@@ -75,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
             raise UserError("data once", f"both {name} and --data {data}", "Leave one of them out")
         data = name
         name, reason = choose(data)
-        say(f"{data}: {reason}; the page for it is {name}")
+        say(f"{data} is read as {KINDS[name]}, because {reason}; the page for it is {name}")
     if args.seeds < 1:
         raise UserError("--seeds from 1", str(args.seeds), "Leave it out for one run")
     if args.freeze and not args.origin:
