@@ -26,8 +26,15 @@ class Entry(NamedTuple):
 
 
 TIMELINE = (
-    Entry("perceptron", 1958, "a unit that learns from its mistakes, and what it cannot learn", "milestones.systems.perceptron"),
-    Entry("lenet1989", 1989, "a net that learns its own detectors reads zip-code digits", "milestones.systems.lenet1989"),
+    Entry(
+        "perceptron",
+        1958,
+        "a unit that learns from its mistakes, and what it cannot learn",
+        "milestones.systems.perceptron",
+    ),
+    Entry(
+        "lenet1989", 1989, "a net that learns its own detectors reads zip-code digits", "milestones.systems.lenet1989"
+    ),
     Entry("lenet", 1998, "convolutional nets read digits better than hand-made features", "milestones.systems.lenet"),
 )
 
@@ -40,7 +47,9 @@ def find(name: str) -> Entry:
     if name.endswith(".py"):
         path = Path(name)
         if not path.is_file():
-            raise UserError("a page's file", f"{name}, which is no file", "Check the path, or 'milestones fork PAGE FILE'")
+            raise UserError(
+                "a page's file", f"{name}, which is no file", "Check the path, or 'milestones fork PAGE FILE'"
+            )
         if not path.stem.isidentifier() or any(entry.name == path.stem for entry in TIMELINE):
             raise UserError("a page's file whose name is a new word", path.name, "Rename it, for example to my.py")
         return Entry(path.stem, 0, "your own page", str(path.resolve()))
@@ -61,7 +70,9 @@ def page(entry: Entry) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as problem:  # whatever the user's page does wrong
         line = f"{type(problem).__name__}: {problem}"
-        raise UserError(f"a page that can be run in {entry.module}", line[:200], "Mend the page", entry.name) from problem
+        raise UserError(
+            f"a page that can be run in {entry.module}", line[:200], "Mend the page", entry.name
+        ) from problem
     if not hasattr(module, "system"):
         raise UserError(f"'system = System(...)' at the end of {entry.module}", "no such name",
                         "Begin from a copy: milestones fork lenet my.py", entry.name)  # fmt: skip
@@ -106,7 +117,9 @@ def locate(word: str, root: str | Path = "runs") -> Path:
     known = [p.name for p in user_runs(root)] + [entry.name for entry in TIMELINE]
     if name in known or word.endswith(".py"):
         raise UserError(f"a finished run of {name}", "none", f"Train one: milestones train {word}")
-    raise UserError("a run (a folder, a name as lenet-3, or a page)", repr(word), nearest(word, known, "See 'milestones runs'"))
+    raise UserError(
+        "a run (a folder, a name as lenet-3, or a page)", repr(word), nearest(word, known, "See 'milestones runs'")
+    )
 
 
 def load(word: str, root: str | Path = "runs", page_name: str = "") -> Trained:

@@ -5,29 +5,13 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
-import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from typing import NoReturn
 
 from . import __version__
 from .core.errors import UserError, nearest
-
-VERBS = {
-    "list": "the timeline: all systems, by year",
-    "show": "a page: its paper, idea, settings and presets",
-    "train": "train a page, or the page that fits your data: train lenet, train photos/, train my.py",
-    "resume": "go on with a run that was stopped, to the same bits",
-    "score": "measure a run again, on its test data or on yours",
-    "use": "give a run pictures or rows of your own",
-    "fork": "copy a page to a file of yours, to change",
-    "runs": "what has been trained here",
-    "compare": "runs side by side: what differs in settings and scores",
-    "data": "what would be read from a path, how it is split, what is wrong with it; --download fetches a set",
-    "doctor": "check the installation and this machine",
-    "completion": "print the completion script of a shell: bash, zsh or fish",
-}
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,35 +29,6 @@ def overview() -> str:
         "usage: milestones VERB ... [--json]", "", "The systems that made deep learning: train, use, change, compare.",
         "", "verbs:", *lines, "", "Begin with 'milestones train lenet'; 'milestones VERB --help' tells more.",
     ])  # fmt: skip
-
-
-def add_knobs(parser: argparse.ArgumentParser, schema: Mapping[str, Mapping[str, Any]], who: str) -> None:
-    """One option a knob, from its JSON schema; values stay texts, which the Config checks."""
-    group = parser.add_argument_group(f"settings of {who}")
-    for name, knob in schema.items():
-        default = knob.get("default")
-        shown = " ".join(map(str, default)) if isinstance(default, list) else default
-        text = f"{knob.get('description', '')} [{shown}]".replace("%", "%%")
-        more: dict[str, Any] = {"nargs": "*"} if knob.get("type") == "array" else {}
-        metavar = "{" + ",".join(map(str, knob["enum"])) + "}" if "enum" in knob else name.upper()
-        group.add_argument(f"--{name.replace('_', '-')}", dest=f"knob_{name}", default=argparse.SUPPRESS,
-                           metavar=metavar, help=text, **more)  # fmt: skip
-
-
-def set_knobs(args: argparse.Namespace) -> dict[str, Any]:
-    """The knobs that were named, as texts; 'none' is None."""
-    given = {name[5:]: value for name, value in vars(args).items() if name.startswith("knob_")}
-    return {name: None if value == "none" else value for name, value in given.items()}
-
-
-def say(text: str = "") -> None:
-    """One line for the user on standard error, where progress goes."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def answer(args: argparse.Namespace, content: Mapping[str, Any], text: str) -> None:
-    """The verb's answer on standard output: one JSON object with --json, otherwise the text."""
-    print(json.dumps(content, ensure_ascii=False, allow_nan=False) if args.json else text, flush=True)
 
 
 def main(words: Sequence[str] | None = None) -> int:

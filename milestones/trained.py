@@ -41,7 +41,9 @@ def system_of(folder: Path, config: dict[str, Any], page_name: str = "") -> tupl
     if page_name:
         entry = find(page_name)
         if entry.name != name:
-            raise UserError(f"the page that made {folder}: {name[:60]}", f"the page {entry.name}", "Name the right page")
+            raise UserError(
+                f"the page that made {folder}: {name[:60]}", f"the page {entry.name}", "Name the right page"
+            )
         return entry, page(entry).system
     try:
         return (entry := find(name if not name.endswith(".py") else "")), page(entry).system
@@ -55,7 +57,9 @@ def order_of(config: dict[str, Any], folder: Path) -> tuple[int, Choice]:
     seed, choice = config.get("seed"), as_dict(config, "choice", folder)
     texts = set(choice) <= set(Choice._fields) and all(isinstance(word, str) for word in choice.values())
     if type(seed) is not int or not texts:
-        raise UserError(f"a whole config.json in {folder}", "no seed, or another choice of data", "Restore the file or train again")
+        raise UserError(
+            f"a whole config.json in {folder}", "no seed, or another choice of data", "Restore the file or train again"
+        )
     return seed, Choice(**choice)
 
 
@@ -76,7 +80,9 @@ def open_run(folder: Path, page_name: str = "") -> Trained:
         raise
     except Exception as problem:
         got = f"{type(problem).__name__}: {problem}"[:160]
-        raise UserError(f"facts.json in {folder} that fit the page {entry.name}", got, "Restore the file or train again") from None
+        raise UserError(
+            f"facts.json in {folder} that fit the page {entry.name}", got, "Restore the file or train again"
+        ) from None
     known = read_json(folder, "status.json").get("weights_sha256")
     if known != hashlib.sha256(path.read_bytes()).hexdigest():
         raise UserError(f"the weights that {folder} was saved with", "an edited or half-written file", "Train again")
@@ -89,5 +95,7 @@ def as_dict(config: dict[str, Any], name: str, folder: Path) -> dict[str, Any]:
     """A part of a JSON file that must be an object. UserError otherwise."""
     part = config.get(name)
     if not isinstance(part, dict):
-        raise UserError(f"{name!r} in config.json of {folder}", f"{type(part).__name__}", "Restore the file or train again")
+        raise UserError(
+            f"{name!r} in config.json of {folder}", f"{type(part).__name__}", "Restore the file or train again"
+        )
     return part

@@ -76,13 +76,15 @@ def fit(model: M, loss: Callable[[M, B], dict[str, Tensor]], source: Source[B], 
 @torch.no_grad()
 def blend(mean: nn.Module, model: nn.Module, decay: float) -> None:
     """Move the exponential mean towards `model`: mean = decay * mean + (1 - decay) * model; buffers are copied."""
-    ours, theirs = list(mean.parameters()), list(model.parameters())
-    torch._foreach_lerp_(ours, theirs, 1 - decay)
+    for kept, now in zip(mean.parameters(), model.parameters(), strict=True):
+        kept.lerp_(now, 1 - decay)
     for kept, now in zip(mean.buffers(), model.buffers(), strict=True):
         kept.copy_(now)
 
 
-def evaluate(model: M, loss: Callable[[M, B], dict[str, Tensor]], source: Source[Any], size: int = 500) -> dict[str, float]:
+def evaluate(
+    model: M, loss: Callable[[M, B], dict[str, Tensor]], source: Source[Any], size: int = 500
+) -> dict[str, float]:
     """The mean of each term of `loss` over a sweep, in evaluation mode and float32."""
     was, sums, over = model.training, {}, 0
     model.eval()

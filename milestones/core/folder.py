@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
@@ -10,7 +11,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -44,7 +45,8 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def unwritable(path: Path, problem: OSError) -> UserError:
     """What to tell about a file that cannot be written: a full disk, a read-only folder."""
-    do = "Free some space, then 'milestones resume'" if problem.errno == 28 else "Choose a folder that you can write to"
+    full = problem.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", None))
+    do = "Free some space, then 'milestones resume'" if full else "Choose a folder that you can write to"
     kept = "What was saved before is kept"
     return UserError(f"to write {path.name} in {path.parent}", problem.strerror or str(problem), f"{do}. {kept}")
 
@@ -136,7 +138,7 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> str:
 
 
 def read_weights(path: Path, like: Mapping[str, Tensor] | None = None, who: str = "milestones") -> dict[str, Tensor]:
-    """The tensors of a safetensors file; names, shapes, types as in `like` if given, all finite. UserError otherwise."""
+    """The tensors of a safetensors file; names, shapes, types as in `like` if given, all finite. Else UserError."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -152,7 +154,9 @@ def read_weights(path: Path, like: Mapping[str, Tensor] | None = None, who: str 
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as problem:
-        raise UserError(f"a whole safetensors file {path}", str(problem)[:120], "Restore the file or train again", who) from None
+        raise UserError(
+            f"a whole safetensors file {path}", str(problem)[:120], "Restore the file or train again", who
+        ) from None
     for name, tensor in tensors.items():
         if like is not None and tensor.dtype != like[name].dtype:
             raise UserError(f"{name} of type {like[name].dtype} in {path}", str(tensor.dtype), do, who)
@@ -162,7 +166,7 @@ def read_weights(path: Path, like: Mapping[str, Tensor] | None = None, who: str 
 
 
 @contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: Path) -> Generator[None]:
     """Hold the folder's lock. UserError names the owner and the lock's age. A killed owner's lock is free."""
     path = inside(folder, "lock")
     try:

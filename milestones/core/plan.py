@@ -19,7 +19,7 @@ from .errors import UserError
 from .folder import cache_folder, read_json, write_json
 
 B = TypeVar("B")
-Probe = Callable[[nn.Module, "Plan"], Tensor]
+Probe = Callable[[Any, "Plan"], Tensor]  # a copy of the model
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -69,7 +69,7 @@ class Plan:
 def read_plan(content: Mapping[str, Any]) -> Plan:
     """A Plan from its JSON. ValueError or TypeError if it is none of this version."""
     plan = Plan(**{name: value for name, value in content.items() if name != "format"})
-    numbers = isinstance(plan.flops, int | float) and isinstance(plan.peak_gflops, int | float)
+    numbers = all(type(value) in (int, float) for value in (plan.flops, plan.peak_gflops))
     if not (numbers and plan.layout in LAYOUTS and plan.precision in PRECISIONS and 0 <= plan.threads <= MOST_THREADS):
         raise ValueError("no layout, precision or number of threads of this version")
     return plan
@@ -99,8 +99,11 @@ def chosen(words: str) -> Plan | None:
     precision, _, threads = rest.partition("/")
     if layout in LAYOUTS and precision in PRECISIONS and threads.isdecimal() and 1 <= int(threads) <= MOST_THREADS:
         return Plan(layout, precision, int(threads), words=f"as asked: {words}")
-    raise UserError("a plan auto, exact or LAYOUT/PRECISION/THREADS, as channels_last/float32/2", repr(words),
-                    f"Layouts: {', '.join(LAYOUTS)}; precisions: {', '.join(PRECISIONS)}; threads to {MOST_THREADS}")  # fmt: skip
+    raise UserError(
+        "a plan auto, exact or LAYOUT/PRECISION/THREADS, as channels_last/float32/2",
+        repr(words),
+        f"Layouts: {', '.join(LAYOUTS)}; precisions: {', '.join(PRECISIONS)}; threads to {MOST_THREADS}",
+    )
 
 
 def measure(model: nn.Module, probe: Probe, examples: int, given: Plan | None, device: torch.device) -> Plan:

@@ -9,7 +9,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -73,12 +73,16 @@ class Run:
         try:
             for name in ("state", "shows"):
                 inside(self.folder, name).mkdir(exist_ok=True)
-            stale = [p for f in (".", "state", "shows") for p in (self.folder / f).glob(".*.[0-9]*")]  # of a killed process
+            stale = [
+                p for f in (".", "state", "shows") for p in (self.folder / f).glob(".*.[0-9]*")
+            ]  # of a killed process
             for path in [*stale, self.folder / "stop"]:
                 path.unlink(missing_ok=True)
         except OSError as problem:
             raise unwritable(self.folder / "state", problem) from None
-        self._exits.callback(torch.set_num_threads, torch.get_num_threads())  # the next run in this process begins as this one
+        self._exits.callback(
+            torch.set_num_threads, torch.get_num_threads()
+        )  # the next run in this process begins as this one
         with contextlib.suppress(ValueError):  # signals belong to the main thread
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._exits.callback(signal.signal, number, signal.signal(number, self._catch))
@@ -123,7 +127,7 @@ class Run:
             meta = read_state(path, state, META)
             self.step, done, self.seconds = meta["step"], meta["done"], meta["seconds"]
             self._offset, self._waiting = meta["log"], [(step, numbers) for step, numbers in meta["waiting"]]
-        if done or self.ended or self.step >= total > 0 and path.exists():
+        if done or self.ended or (self.step >= total > 0 and path.exists()):
             return
         self._truncate()
         window = max(1, min(LONGEST_WINDOW, total // 500))
@@ -149,7 +153,9 @@ class Run:
             self._broken = stage
             raise
         self.step, self.seconds = min(self.step + 1, total), clock.spent()
-        self._minutes = None if self._minutes is None else self._minutes - clock.here() / 60  # the rest is for later stages
+        self._minutes = (
+            None if self._minutes is None else self._minutes - clock.here() / 60
+        )  # the rest is for later stages
         self.rate = self.step * self._examples / max(self.seconds, 1e-9)
         self._save(path, state, clock, done=True)
 
@@ -172,7 +178,7 @@ class Run:
             suffix, content = item.encode()
             write_whole(self.folder / "shows" / f"{self._stage}-{self.step:08d}-{name}{suffix}", content)
 
-    def measure(self, model: nn.Module, probe: Callable[[nn.Module, Plan], Tensor], examples: int) -> None:
+    def measure(self, model: nn.Module, probe: Callable[[Any, Plan], Tensor], examples: int) -> None:
         """Set the plan: measured on copies of `model`, for which `probe(copy, plan)` gives a loss over `examples`.
 
         A resumed run keeps its plan; on another machine it is measured again, and bit-identity is gone.
@@ -186,7 +192,7 @@ class Run:
         if self.plan.machine != machine():
             moved = f" (measured again: the run began on {self.plan.machine})" if self.plan.machine else ""
             plan = measure(model, probe, examples, self._given, self.place.device)
-            self.plan = Plan(**{**asdict(plan), "words": plan.words + moved})
+            self.plan = replace(plan, words=plan.words + moved)
             write_json(self.folder / "plan.json", asdict(self.plan))
         self.plan.apply(model)
 
@@ -233,7 +239,9 @@ class Run:
         if path.exists():
             kept = f"the weights of step {read_state(path, state, META)['step']:,} are kept"
         cause = "the step size is likely too high: lower lr" if step > 1 else "check the data for extreme values"
-        return UserError("a finite loss", f"{loss} at step {step:,} (mean before: {last:.4g})", f"Cause: {cause}; {kept}")
+        return UserError(
+            "a finite loss", f"{loss} at step {step:,} (mean before: {last:.4g})", f"Cause: {cause}; {kept}"
+        )
 
     def _look(self, clock: Clock, now: float) -> None:
         """A few times a second: is it time to stop? Tell the watcher and status.json."""

@@ -31,17 +31,11 @@ def idx(path: Path) -> np.ndarray:
         with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as stream:
             content = stream.read(LARGEST)
     except (OSError, EOFError, zlib.error) as problem:
-        raise UserError(
-            "an IDX file", f"{path}, which is truncated or damaged ({problem})", "Fetch it again"
-        ) from None
+        raise UserError("an IDX file", f"{path}, which is truncated or damaged ({problem})", "Fetch it again") from None
     if len(content) < 8 or content[:3] != b"\0\0\x08" or content[3] not in (1, 2, 3):
         raise UserError("an IDX file of uint8 values", f"{path}, which begins otherwise", "Fetch it again")
     rank = content[3]
-    shape = (
-        tuple(int(size) for size in np.frombuffer(content, ">u4", rank, 4))
-        if len(content) >= 4 + 4 * rank
-        else ()
-    )
+    shape = tuple(int(size) for size in np.frombuffer(content, ">u4", rank, 4)) if len(content) >= 4 + 4 * rank else ()
     if not shape or int(np.prod(shape, dtype=object)) != len(content) - 4 - 4 * rank:
         got = f"{path} with {len(content) - 4 - 4 * rank:,}"
         raise UserError(f"{' x '.join(map(str, shape))} values as its head says", got, "Fetch it again")
@@ -73,9 +67,7 @@ def idx_folder(folder: Path) -> dict[str, Stack]:
     for split, images, labels in (("train", *files[:2]), ("test", *files[2:])):
         if (images is None) != (labels is None):
             there = images or labels
-            raise UserError(
-                "IDX files of pictures and of labels", f"only {there}", "Put its partner beside it"
-            )
+            raise UserError("IDX files of pictures and of labels", f"only {there}", "Put its partner beside it")
         if images and labels:
             found[split] = idx_pair(images, labels)
     return found
@@ -162,9 +154,7 @@ def usps_levels(values: np.ndarray) -> np.ndarray:
 
 def usps_file(folder: Path, name: str) -> Path | None:
     """``zip.train`` or ``zip.test`` in a folder, gzipped or not."""
-    return next(
-        (folder / (name + end) for end in ("", ".gz", ".txt") if (folder / (name + end)).is_file()), None
-    )
+    return next((folder / (name + end) for end in ("", ".gz", ".txt") if (folder / (name + end)).is_file()), None)
 
 
 def usps(path: Path) -> dict[str, Stack]:
@@ -186,16 +176,12 @@ def usps(path: Path) -> dict[str, Stack]:
 def _usps_text(path: Path) -> Stack:
     try:
         with (
-            gzip.open(path, "rt", encoding="ascii")
-            if path.suffix == ".gz"
-            else open(path, encoding="ascii") as stream
+            gzip.open(path, "rt", encoding="ascii") if path.suffix == ".gz" else open(path, encoding="ascii") as stream
         ):
             rows = [line.split() for line in stream if line.strip()]
         wrong = next((i for i, row in enumerate(rows) if len(row) != 257), None)
         if wrong is not None or not rows:
-            got = (
-                f"{len(rows[wrong])} in {path}, digit {wrong + 1}" if wrong is not None else f"none in {path}"
-            )
+            got = f"{len(rows[wrong])} in {path}, digit {wrong + 1}" if wrong is not None else f"none in {path}"
             raise UserError("257 numbers a line, the digit and 16 x 16 levels", got, "Fetch the file again")
         values = np.array(rows, dtype=np.float32)
     except (OSError, EOFError, zlib.error, ValueError) as problem:

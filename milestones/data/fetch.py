@@ -101,16 +101,12 @@ def fetch(mirrors: Sequence[str], sha256: str, target: Path, progress: Progress 
     """
     if target.exists() and _verified(target, sha256):
         return
-    part = target.with_name(
-        target.name.removesuffix(".gz") + (".part.gz" if target.suffix == ".gz" else ".part")
-    )
+    part = target.with_name(target.name.removesuffix(".gz") + (".part.gz" if target.suffix == ".gz" else ".part"))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         got = f"{target.parent} ({problem.strerror})"
-        raise UserError(
-            "a folder for downloads that can be written", got, "Set XDG_CACHE_HOME", "data"
-        ) from None
+        raise UserError("a folder for downloads that can be written", got, "Set XDG_CACHE_HOME", "data") from None
     reports = []
     for address in mirrors:
         reason = _from_mirror(address, sha256, part, target, progress)
@@ -186,9 +182,7 @@ def _receive(address: str, part: Path, progress: Progress | None) -> None:
     Range."""
     _allowed(address)
     at = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(
-        address, headers={"User-Agent": "milestones", "Accept-Encoding": "identity"}
-    )
+    request = urllib.request.Request(address, headers={"User-Agent": "milestones", "Accept-Encoding": "identity"})
     if at:
         request.add_header("Range", f"bytes={at}-")
     try:
@@ -216,9 +210,7 @@ def _receive(address: str, part: Path, progress: Progress | None) -> None:
                 try:
                     chunk = answer.read(CHUNK)
                 except (OSError, http.client.HTTPException) as problem:
-                    raise _BrokenOffError(
-                        f"broke off after {at:,} bytes ({type(problem).__name__})"
-                    ) from None
+                    raise _BrokenOffError(f"broke off after {at:,} bytes ({type(problem).__name__})") from None
                 if not chunk:
                     break
                 at += len(chunk)

@@ -73,9 +73,7 @@ def entries(folder: Path) -> list[Path]:
     try:
         return sorted(folder / name for name in os.listdir(folder) if not name.startswith((".", "__MACOSX")))
     except OSError as problem:
-        raise UserError(
-            "a readable folder", f"{folder} ({problem.strerror})", "Check its permissions"
-        ) from None
+        raise UserError("a readable folder", f"{folder} ({problem.strerror})", "Check its permissions") from None
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -110,9 +108,7 @@ def _classes(folder: Path, split: str, found: Listing) -> None:
         if not count:
             do = "Add pictures to the folder, or remove it"
             found.problems.append(
-                UserError(
-                    "PNG, JPEG, BMP, TIFF or WebP pictures of each class", f"none in {entry}", do, "data"
-                )
+                UserError("PNG, JPEG, BMP, TIFF or WebP pictures of each class", f"none in {entry}", do, "data")
             )
     if loose:
         found.notes.append(f"{loose} pictures in {folder} itself have no class and are not read")
@@ -141,11 +137,7 @@ def _check_splits(found: Listing, official: set[str]) -> None:
             {label for label, where in zip(found.labels, found.splits, strict=True) if where == split} - train
         )
         if unknown:
-            got = (
-                f"{unknown[0]!r}"
-                + (f" and {len(unknown) - 1} more" if unknown[1:] else "")
-                + f" only in {split}"
-            )
+            got = f"{unknown[0]!r}" + (f" and {len(unknown) - 1} more" if unknown[1:] else "") + f" only in {split}"
             do = nearest(unknown[0], train, "Add training pictures of this class, or remove it")
             found.problems.append(UserError(f"in {split} only classes that are in train", got, do, "data"))
     least = 1 + len({"valid", "test"} - official)
@@ -179,9 +171,7 @@ def _table(path: Path, target: str) -> Listing:
     have = ", ".join(table.columns)
     file = next((names[name] for name in FILE_COLUMNS if name in names), None)
     if file is None:
-        raise UserError(
-            "a column that names the pictures (file)", f"{have} in {path}", "Rename the column", "data"
-        )
+        raise UserError("a column that names the pictures (file)", f"{have} in {path}", "Rename the column", "data")
     if target and target not in table.columns:
         do = nearest(target, table.columns, "Name one of these with --target")
         raise UserError(f"the target column {target!r}", f"columns {have} in {path}", do, "data")
@@ -209,9 +199,7 @@ def _table(path: Path, target: str) -> Listing:
     if missing:
         got = f"{len(missing)} of {len(table.lines)} missing, first {missing[0]}"
         found.problems.append(
-            UserError(
-                f"the pictures that {path} names", got, "Correct the paths, relative to the table", "data"
-            )
+            UserError(f"the pictures that {path} names", got, "Correct the paths, relative to the table", "data")
         )
     if found.paths or not found.problems:
         _check(path, found)

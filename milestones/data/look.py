@@ -54,9 +54,7 @@ class Findings:
         if len(self.problems) > SHOWN:
             out.append(f"  and {len(self.problems) - SHOWN:,} more problems")
         out.append(
-            "  can be trained on"
-            if self.usable
-            else f"  {len(self.problems):,} problems to mend before training"
+            "  can be trained on" if self.usable else f"  {len(self.problems):,} problems to mend before training"
         )
         return out
 
@@ -148,26 +146,17 @@ def _files(path: Path, reason: str, target: str, split: str) -> Findings:
         except UserError as problem:
             problems.append(str(problem))
             part = np.zeros(len(label), np.int64)
-        counts = {
-            name: _counted(label[part == k], names) for k, name in enumerate(SPLITS) if (part == k).any()
-        }
+        counts = {name: _counted(label[part == k], names) for k, name in enumerate(SPLITS) if (part == k).any()}
         notes.append(
-            "split by "
-            + ("its own folders or column" if (where != "").any() else "content within each class")
+            "split by " + ("its own folders or column" if (where != "").any() else "content within each class")
         )
         duplicates = _same(keys, label, listed, kept, problems)
         duplicates |= _duplicates(_thumbs(np.stack(frames)), part)
-    examples = tuple(
-        f"{listed.paths[i]} is {listed.labels[i]!r}" for i in kept[:: max(1, len(kept) // 3)][:3]
-    )
-    return Findings(
-        str(path), "pictures", reason, counts, examples, (), tuple(problems), duplicates, tuple(notes)
-    )
+    examples = tuple(f"{listed.paths[i]} is {listed.labels[i]!r}" for i in kept[:: max(1, len(kept) // 3)][:3])
+    return Findings(str(path), "pictures", reason, counts, examples, (), tuple(problems), duplicates, tuple(notes))
 
 
-def _same(
-    keys: list[bytes], label: np.ndarray, listed: Any, kept: list[int], problems: list[str]
-) -> dict[str, int]:
+def _same(keys: list[bytes], label: np.ndarray, listed: Any, kept: list[int], problems: list[str]) -> dict[str, int]:
     """How many files have the content of an earlier one; where the classes differ that is a problem."""
     first: dict[bytes, int] = {}
     twice = 0
@@ -177,9 +166,7 @@ def _same(
             twice += 1
             if label[i] != label[j]:
                 got = f"{listed.paths[kept[i]]} also as {listed.paths[kept[j]]} ({listed.labels[kept[j]]})"
-                problems.append(
-                    str(UserError("each picture in one class", got, "Remove one of the two", "data"))
-                )
+                problems.append(str(UserError("each picture in one class", got, "Remove one of the two", "data")))
     return {"files with the content of another": twice}
 
 
@@ -226,14 +213,12 @@ def _table(path: Path, reason: str, target: str, split: str) -> Findings:
     twice = len(rows) - len(set(map(repr, rows)))
     duplicates = {"rows equal to an earlier one": twice}
     examples = tuple(
-        ", ".join(f"{name}={cell}" for name, cell in zip(read.columns, row, strict=True))[:100]
-        for row in rows[:3]
+        ", ".join(f"{name}={cell}" for name, cell in zip(read.columns, row, strict=True))[:100] for row in rows[:3]
     )
     gaps = {name: sum(cell is None or str(cell).strip().lower() in MISSING for cell in column)
             for name, column in read.columns.items()}  # fmt: skip
     plain = tuple(
-        f"{name}: {len(set(map(str, column))):,} different"
-        + (f", {gaps[name]:,} missing" if gaps[name] else "")
+        f"{name}: {len(set(map(str, column))):,} different" + (f", {gaps[name]:,} missing" if gaps[name] else "")
         for name, column in read.columns.items()
     )
     if not target:
@@ -249,11 +234,7 @@ def _table(path: Path, reason: str, target: str, split: str) -> Findings:
     facts = data.facts
     columns = tuple(
         f"{spec['name']}: {spec['kind']}"
-        + (
-            f", {len(spec['categories'])} categories"
-            if spec["kind"] == "category"
-            else f", mean {spec['mean']:.4g}"
-        )
+        + (f", {len(spec['categories'])} categories" if spec["kind"] == "category" else f", mean {spec['mean']:.4g}")
         + (f", {spec['missing']:,} missing in train" if spec["missing"] else "")
         for spec in facts["columns"]
     )

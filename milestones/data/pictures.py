@@ -32,16 +32,12 @@ HELD_OUT = {
     "usps": 1000,
 }  # the last ones of the training set are the validation set
 DEBIAN = Path("/usr/share/datasets")  # where Debian's dataset-fashion-mnist lies
-EMBEDDED = (
-    "embedded digits (MNIST training images, writers shared across the split; not comparable with MNIST test)"
-)
+EMBEDDED = "embedded digits (MNIST training images, writers shared across the split; not comparable with MNIST test)"
 
 Augment = Callable[[Labelled, torch.Generator], Labelled]
 
 
-def pictures(
-    place: Place, default: str = "digits", side: int = 28, augment: Augment | None = None
-) -> Data[Labelled]:
+def pictures(place: Place, default: str = "digits", side: int = 28, augment: Augment | None = None) -> Data[Labelled]:
     """The data set that the user chose, else `default`: grey pictures "B 1 side side" and their classes.
 
     Facts: kind, labels, mean and spread (of the training set's grey levels), side, channels, reading ("ink"
@@ -52,24 +48,18 @@ def pictures(
     """
     choice = place.choice
     name = choice.data or default
-    name, whole = (
-        (name, None) if name in NAMES and not (choice.data and Path(name).exists()) else _known(Path(name))
-    )
+    name, whole = (name, None) if name in NAMES and not (choice.data and Path(name).exists()) else _known(Path(name))
     if name in NAMES:
         if choice.split not in ("", FINAL):
             got = f"--split {choice.split}"
-            raise UserError(
-                f"no percentages for {name}, whose split is fixed", got, "Leave it out, or say final", name
-            )
+            raise UserError(f"no percentages for {name}, whose split is fixed", got, "Leave it out, or say final", name)
         stacks, titles, facts = _digits() if name == "digits" else _published(name, whole or _at_hand(name))
     else:
         stacks, titles, facts = _own(Path(name), choice.target, choice.split, side)
     stacks = {split: _fitted(stack, name, side, facts) for split, stack in stacks.items()}
     if choice.split == FINAL:
         train, valid = stacks["train"], stacks["valid"]
-        stacks["train"] = Stack(
-            np.concatenate([train.image, valid.image]), np.concatenate([train.label, valid.label])
-        )
+        stacks["train"] = Stack(np.concatenate([train.image, valid.image]), np.concatenate([train.label, valid.label]))
         titles["valid"] += " (seen in training)"
     if "{}" in titles["test"]:
         titles["test"] = titles["test"].format(f"{len(stacks['train'].label):,}")
@@ -80,10 +70,11 @@ def pictures(
     mean, spread = _levels(stacks["train"].image)
     data = facts.pop("data")
     counts = {split: len(stacks[split].label) for split in SPLITS}
+    note = "; ".join(data["notes"])
     facts = {
-        "kind": "pictures", "labels": facts.pop("labels"), "mean": mean, "spread": spread, "side": side, "channels": 1,
-        **facts,
-        "data": {"name": data["name"], **counts, "sha256": digest.hexdigest(), "note": "; ".join(data["notes"])},
+        "kind": "pictures", "labels": facts.pop("labels"), "mean": mean, "spread": spread,
+        "side": side, "channels": 1, **facts,
+        "data": {"name": data["name"], **counts, "sha256": digest.hexdigest(), "note": note},
     }  # fmt: skip
     held = []
     for split in SPLITS:
@@ -254,9 +245,7 @@ def _published(name: str, stacks: dict[str, Stack]) -> tuple[dict[str, Stack], d
         title, labels, notes = DATASETS[name]["title"], DATASETS[name]["labels"], []
     train, held = stacks["train"], HELD_OUT[name]
     if len(train.label) <= held:
-        raise UserError(
-            f"more than {held:,} training images", f"{len(train.label):,}", "Fetch the set again", name
-        )
+        raise UserError(f"more than {held:,} training images", f"{len(train.label):,}", "Fetch the set again", name)
     stacks = {"train": Stack(train.image[:-held], train.label[:-held]),
               "valid": Stack(train.image[-held:], train.label[-held:]), "test": stacks["test"]}  # fmt: skip
     facts: Facts = {"labels": list(labels), "reading": "resize" if name == "fashion" else "ink"}
@@ -276,9 +265,7 @@ def _own(path: Path, target: str, split: str, side: int) -> tuple[dict[str, Stac
         if "train" not in found:  # only a test set, or only a whole: divided as the user's own
             found = {"": next(iter(found.values()))}
         images = [stack.image for stack in found.values()]
-        image = np.concatenate(
-            [one if one.shape[1:] == (side, side) else _resized(one, side) for one in images]
-        )
+        image = np.concatenate([one if one.shape[1:] == (side, side) else _resized(one, side) for one in images])
         labels = [str(label) for stack in found.values() for label in stack.label.tolist()]
         splits = [where for where, stack in found.items() for _ in stack.label]
         keys = [hashlib.blake2b(frame.tobytes(), digest_size=8).digest() for one in images for frame in one]
@@ -298,21 +285,13 @@ def _own(path: Path, target: str, split: str, side: int) -> tuple[dict[str, Stac
     number = {label: k for k, label in enumerate(names)}
     label, where = np.array([number[label] for label in labels]), np.array(splits)
     part = divided(keys, label, where, split, path)
-    stacks = {
-        name: Stack(image[part == k], label[part == k]) for k, name in enumerate(("train", "valid", "test"))
-    }
+    stacks = {name: Stack(image[part == k], label[part == k]) for k, name in enumerate(("train", "valid", "test"))}
     for name, stack in stacks.items():
         if not len(stack.label):
-            raise UserError(
-                "different pictures for each split", f"none for {name} in {path}", "Add pictures", "data"
-            )
+            raise UserError("different pictures for each split", f"none for {name} in {path}", "Add pictures", "data")
     title = path.resolve().name
     how = "its own splits" if (where != "").any() else "by content within each class"
-    notes = [
-        note
-        for note in [*notes[:3], f"split: {how}", f"whole pictures scaled to {side} x {side} grey"]
-        if note
-    ]
+    notes = [note for note in [*notes[:3], f"split: {how}", f"whole pictures scaled to {side} x {side} grey"] if note]
     facts: Facts = {"labels": names, "reading": "resize", "data": {"name": title, "notes": notes}}
     return stacks, dict.fromkeys(stacks, title), facts
 
@@ -337,13 +316,9 @@ def _check_arrays(path: Path, labels: list[str], splits: list[str]) -> None:
     unknown = ordered(set(labels) - set(counts))
     if unknown:
         got = f"{unknown[0]!r} only in valid or test of {path}"
-        raise UserError(
-            "classes that are in train", got, "Add training pictures of this class, or remove it", "data"
-        )
+        raise UserError("classes that are in train", got, "Add training pictures of this class, or remove it", "data")
     if len(counts) < 2:
-        raise UserError(
-            "pictures of at least two classes", f"{len(counts)} in {path}", "Add another class", "data"
-        )
+        raise UserError("pictures of at least two classes", f"{len(counts)} in {path}", "Add another class", "data")
     problems: list[UserError] = []
     few(counts, problems, 1 + len({"valid", "test"} - set(splits)))
     if problems:
@@ -357,9 +332,7 @@ def divided(keys: list[bytes], label: np.ndarray, where: np.ndarray, split: str,
         return divide(keys, label, parts)
     if split not in ("", FINAL):
         do = "Leave --split out, or put all pictures into one folder per class"
-        raise UserError(
-            f"no percentages for {path}, which has splits of its own", f"--split {split}", do, "data"
-        )
+        raise UserError(f"no percentages for {path}, which has splits of its own", f"--split {split}", do, "data")
     part = np.select([where == "valid", where == "test"], [1, 2], 0)
     rest = np.flatnonzero(part == 0)
     lacking = (0.8, 0.0 if (part == 1).any() else 0.1, 0.0 if (part == 2).any() else 0.1)

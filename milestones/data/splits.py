@@ -21,9 +21,7 @@ def shares(split: str) -> tuple[float, float, float]:
     except ValueError:
         parts = []
     if len(parts) != 3 or not all(part > 0 for part in parts) or abs(sum(parts) - 1) > 1e-6:
-        raise UserError(
-            "--split as three percentages that make 100, or final", repr(split), "Write 80/10/10", "data"
-        )
+        raise UserError("--split as three percentages that make 100, or final", repr(split), "Write 80/10/10", "data")
     return parts[0], parts[1], parts[2]
 
 

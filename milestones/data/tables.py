@@ -26,9 +26,7 @@ from .splits import FINAL, divide, shares
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 CLASSES_AT_MOST = 20  # distinct whole numbers in a target; with more it is a quantity
-CATEGORIES_AT_MOST = (
-    20  # distinct texts that need not repeat; above it a column of mostly different texts is dropped
-)
+CATEGORIES_AT_MOST = 20  # distinct texts that need not repeat; above it a column of mostly different texts is dropped
 INPUTS_AT_MOST = 20_000
 
 
@@ -110,9 +108,7 @@ def row_tensor(facts: Facts, rows: Sequence[Row]) -> Tensor:
         for number, row in enumerate(rows, 1):
             if name not in row.values:
                 do = nearest(name, row.values, "Add it, empty where it is missing")
-                raise UserError(
-                    f"a column {name!r}", f"{', '.join(row.values) or 'none'} in row {number}", do, "use"
-                )
+                raise UserError(f"a column {name!r}", f"{', '.join(row.values) or 'none'} in row {number}", do, "use")
         cells[name] = [_text(row.values[name]) for row in rows]
         if spec["kind"] == "number":
             for number, cell in enumerate(cells[name], 1):
@@ -166,28 +162,20 @@ def _goal(read: Sheet, target: str, cells: list[str]) -> tuple[np.ndarray, list[
     """The target: float32 values and no labels, or int64 classes and their labels."""
     for cell, line in zip(cells, read.lines, strict=True):
         if _missing(cell) or INFINITE.fullmatch(cell):
-            got = (
-                f"{cell!r} in {read.path} line {line}"
-                if cell
-                else f"an empty cell in {read.path} line {line}"
-            )
+            got = f"{cell!r} in {read.path} line {line}" if cell else f"an empty cell in {read.path} line {line}"
             raise UserError(f"a target {target!r} in each row", got, "Correct the line, or remove it", "data")
     values = [_value(cell, read.comma) for cell in cells]
     numeric = [value for value in values if value is not None]
     if len(numeric) == len(cells):
         if len(set(numeric)) > CLASSES_AT_MOST or any(value != round(value) for value in numeric):
             if len(set(numeric)) < 2:
-                raise UserError(
-                    "a target that varies", f"one value in {read.path}", "Choose another column", "data"
-                )
+                raise UserError("a target that varies", f"one value in {read.path}", "Choose another column", "data")
             return np.array(numeric, dtype=np.float32), []
         cells = [str(round(value)) for value in numeric]
     elif len(numeric) > 0.9 * len(cells):
         i = values.index(None)
         got = f"{cells[i]!r} in {read.path} line {read.lines[i]}"
-        raise UserError(
-            f"numbers in the target {target!r}, as in its other rows", got, "Correct the line", "data"
-        )
+        raise UserError(f"numbers in the target {target!r}, as in its other rows", got, "Correct the line", "data")
     counts = Counter(cells)
     if len(counts) < 2:
         raise UserError(
@@ -218,9 +206,7 @@ def _columns(read: Sheet, cells: Mapping[str, list[str]]) -> tuple[dict[str, str
         for cell, line in zip(column, read.lines, strict=True):
             if INFINITE.fullmatch(cell):
                 do = "Write a number, or leave it empty"
-                raise UserError(
-                    f"finite numbers in {name!r}", f"{cell!r} in {read.path} line {line}", do, "data"
-                )
+                raise UserError(f"finite numbers in {name!r}", f"{cell!r} in {read.path} line {line}", do, "data")
         numeric = sum(_value(cell, read.comma) is not None for cell in distinct)
         if numeric == len(distinct):
             if name.lower() in ("", "id", "index", "unnamed: 0") and len(distinct) == len(column):
@@ -228,16 +214,10 @@ def _columns(read: Sheet, cells: Mapping[str, list[str]]) -> tuple[dict[str, str
             else:
                 kinds[name] = "number"
         elif numeric > 0.95 * len(distinct) and numeric > CATEGORIES_AT_MOST:
-            i = next(
-                i for i, cell in enumerate(column) if not _missing(cell) and _value(cell, read.comma) is None
-            )
+            i = next(i for i, cell in enumerate(column) if not _missing(cell) and _value(cell, read.comma) is None)
             got = f"{column[i]!r} in {read.path} line {read.lines[i]}"
-            raise UserError(
-                f"numbers in {name!r}, as in its other rows", got, "Correct it, or leave it empty", "data"
-            )
-        elif (len(distinct) > CATEGORIES_AT_MOST and len(distinct) > len(filled) / 2) or len(distinct) == len(
-            column
-        ):
+            raise UserError(f"numbers in {name!r}, as in its other rows", got, "Correct it, or leave it empty", "data")
+        elif (len(distinct) > CATEGORIES_AT_MOST and len(distinct) > len(filled) / 2) or len(distinct) == len(column):
             notes.append(f"{name!r} dropped: free text or names ({len(distinct):,} different)")
         else:
             kinds[name] = "category"
@@ -266,17 +246,13 @@ def _names(specs: Sequence[Mapping[str, Any]]) -> list[str]:
     names = []
     for spec in specs:
         names += (
-            [spec["name"]]
-            if spec["kind"] == "number"
-            else [f"{spec['name']}={label}" for label in spec["categories"]]
+            [spec["name"]] if spec["kind"] == "number" else [f"{spec['name']}={label}" for label in spec["categories"]]
         )
         names += [f"{spec['name']} missing"] if spec["missing"] else []
     if len(names) > INPUTS_AT_MOST:
         most = max(specs, key=lambda spec: len(spec.get("categories", ())))
         got = f"{len(names):,}, most of them from {most['name']!r}"
-        raise UserError(
-            f"at most {INPUTS_AT_MOST:,} inputs", got, "Remove that column, or merge its values", "data"
-        )
+        raise UserError(f"at most {INPUTS_AT_MOST:,} inputs", got, "Remove that column, or merge its values", "data")
     return names
 
 

@@ -24,15 +24,11 @@ def read(path_or_text: str | Path) -> list[Media]:
         return [_row(text)]
     path = Path(text)
     if not os.path.lexists(path):
-        raise UserError(
-            "a picture, a table or a folder of pictures", f"{text}, which does not exist", "Check the path"
-        )
+        raise UserError("a picture, a table or a folder of pictures", f"{text}, which does not exist", "Check the path")
     if path.is_dir():
         found = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
         if not found:
-            raise UserError(
-                "a folder with pictures", f"{path} without any", "Name a picture or another folder"
-            )
+            raise UserError("a folder with pictures", f"{path} without any", "Name a picture or another folder")
         return [Image.open(file) for file in found]
     suffix = path.suffix.lower()
     if suffix in PICTURES:
@@ -40,8 +36,7 @@ def read(path_or_text: str | Path) -> list[Media]:
     if suffix in TABLES:
         table = sheet(path)
         return [
-            Row(dict(zip(table.columns, cells, strict=True)))
-            for cells in zip(*table.columns.values(), strict=False)
+            Row(dict(zip(table.columns, cells, strict=True))) for cells in zip(*table.columns.values(), strict=False)
         ]
     try:
         with open(path, "rb") as stream:
@@ -60,7 +55,5 @@ def _row(text: str) -> Row:
     try:
         values = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as problem:
-        raise UserError(
-            "a row as JSON", f"a text that is none ({problem})", 'Write {"column": value, ...}'
-        ) from None
+        raise UserError("a row as JSON", f"a text that is none ({problem})", 'Write {"column": value, ...}') from None
     return Row(values)

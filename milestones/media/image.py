@@ -18,7 +18,7 @@ from torch import Tensor
 from ..core.errors import UserError
 
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"))
-FORMATS = ("PNG", "JPEG", "MPO", "BMP", "TIFF", "WEBP")  # MPO: the JPEG of phones with two lenses
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")  # JPEG: also the MPO of phones with two lenses
 PICTURE = "a PNG, JPEG, BMP, TIFF or WebP picture"
 PIXELS = 100_000_000
 
@@ -31,11 +31,7 @@ class Image:
 
     def __post_init__(self) -> None:
         shape, kind = self.pixels.shape, self.pixels.dtype
-        if (
-            kind != np.uint8
-            or 0 in shape
-            or not (len(shape) == 2 or (len(shape) == 3 and shape[2] in (3, 4)))
-        ):
+        if kind != np.uint8 or 0 in shape or not (len(shape) == 2 or (len(shape) == 3 and shape[2] in (3, 4))):
             size = " x ".join(map(str, shape))
             raise UserError(
                 "a grey or colour picture of uint8 values", f"{size} of {kind}", "Pass one picture at a time"
@@ -115,9 +111,7 @@ def scaled(content: bytes, name: str, side: int) -> np.ndarray:
     if picture.mode not in ("L", "RGB") or "transparency" in picture.info:
         return Image(Image(_pixels(picture)).grey()).resized(side, side).pixels
     grey = picture if picture.mode == "L" else picture.convert("L")
-    return np.asarray(
-        grey if grey.size == (side, side) else grey.resize((side, side), Pillow.Resampling.BILINEAR)
-    )
+    return np.asarray(grey if grey.size == (side, side) else grey.resize((side, side), Pillow.Resampling.BILINEAR))
 
 
 def _decoded(content: bytes, name: str, least: int = 0) -> Pillow.Image:
@@ -126,9 +120,9 @@ def _decoded(content: bytes, name: str, least: int = 0) -> Pillow.Image:
     with no side below `least` pixels."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", Pillow.DecompressionBombWarning)
+            warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # our own limit is below
             picture = Pillow.open(io.BytesIO(content), formats=FORMATS)
-    except (Pillow.DecompressionBombWarning, Pillow.DecompressionBombError):
+    except Pillow.DecompressionBombError:
         raise too_large(name, "") from None
     except Exception:  # decoders raise nearly anything on hostile headers
         got = f"{name}, which is empty" if not content else f"{name}, which is {looks_like(content)}"
@@ -149,9 +143,7 @@ def _decoded(content: bytes, name: str, least: int = 0) -> Pillow.Image:
 
 def too_large(name: str, size: str) -> UserError:
     """The refusal of a picture that would fill the memory."""
-    return UserError(
-        "a picture of at most 100 megapixels", f"{name}, which has more{size}", "Save it smaller"
-    )
+    return UserError("a picture of at most 100 megapixels", f"{name}, which has more{size}", "Save it smaller")
 
 
 def looks_like(content: bytes) -> str:
@@ -169,9 +161,7 @@ def looks_like(content: bytes) -> str:
         if problem.start < len(head) - 3:
             return "no picture or a damaged one"
         text = head[: problem.start].decode("utf-8")
-    return (
-        "a text file" if text.isprintable() or "\n" in text or "\t" in text else "no picture or a damaged one"
-    )
+    return "a text file" if text.isprintable() or "\n" in text or "\t" in text else "no picture or a damaged one"
 
 
 def _pixels(picture: Pillow.Image) -> np.ndarray:
@@ -217,9 +207,7 @@ def mosaic(images: Sequence[Image], captions: Sequence[str] | None = None, colum
         frame = frame.repeat(scale, 0).repeat(scale, 1)
         if captions is not None:
             label = Pillow.new("L", (frame.shape[1], 12), 255)
-            ImageDraw.Draw(label).text(
-                (1, 0), captions[k].encode("latin-1", "replace").decode("latin-1"), fill=0
-            )
+            ImageDraw.Draw(label).text((1, 0), captions[k].encode("latin-1", "replace").decode("latin-1"), fill=0)
             frame = np.concatenate([frame, np.asarray(label)])
         frames.append(frame)
     return _grid(frames, columns, 4)

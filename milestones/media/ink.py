@@ -304,9 +304,7 @@ def _unruled(ink: np.ndarray, noise: float) -> np.ndarray:
                 continue
             above = ink[max(0, begin - 1)] if begin else np.zeros(width, ink.dtype)
             below = ink[end] if end < height else np.zeros(width, ink.dtype)
-            ink[begin:end] = np.minimum(
-                ink[begin:end], np.minimum(above, below)
-            )  # strokes that cross it remain
+            ink[begin:end] = np.minimum(ink[begin:end], np.minimum(above, below))  # strokes that cross it remain
     return ink
 
 
@@ -323,9 +321,7 @@ def _widened(level: np.ndarray, box: float, side: int) -> np.ndarray:
     """The strokes at least so wide that they survive being scaled to the box."""
     solid = np.pad(level > 0.5, 1)
     area = int(solid.sum())
-    outline = (
-        sum(int((np.diff(solid, axis=axis)).sum()) for axis in (0, 1)) * np.pi / 4
-    )  # of a curve in all directions
+    outline = sum(int((np.diff(solid, axis=axis)).sum()) for axis in (0, 1)) * np.pi / 4  # of a curve in all directions
     width = 2 * area / max(outline, 1)
     scale = box / max(level.shape)
     unit = side / 28

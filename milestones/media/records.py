@@ -83,9 +83,7 @@ class Row:
         """The cells by column; what JSON cannot hold as its text."""
         fits = (str, int, bool, type(None))
         return {
-            name: cell
-            if isinstance(cell, fits) or (isinstance(cell, float) and math.isfinite(cell))
-            else str(cell)
+            name: cell if isinstance(cell, fits) or (isinstance(cell, float) and math.isfinite(cell)) else str(cell)
             for name, cell in self.values.items()
         }
 
@@ -122,14 +120,12 @@ class Ranking:
     def plain(self) -> list[dict[str, Any]]:
         """``[{"label": ..., "chance": ...}, ...]``, best first."""
         return [
-            {"label": label, "chance": chance}
-            for label, chance in zip(self.labels, finite(self.chances), strict=True)
+            {"label": label, "chance": chance} for label, chance in zip(self.labels, finite(self.chances), strict=True)
         ]
 
     def __str__(self) -> str:
         shown = [
-            f"{label} {100 * chance:.1f} %"
-            for label, chance in zip(self.labels[:3], self.chances[:3], strict=True)
+            f"{label} {100 * chance:.1f} %" for label, chance in zip(self.labels[:3], self.chances[:3], strict=True)
         ]
         return "  ".join(shown)
 

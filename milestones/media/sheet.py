@@ -81,9 +81,7 @@ def _csv(path: Path) -> Sheet:
                 names = [name.strip() for name in row]
             elif len(row) != len(names):
                 where = f"{len(row)} in {path} line {reader.line_num}"
-                raise UserError(
-                    f"{len(names)} columns in each row", where, "Correct the line, or quote its text"
-                )
+                raise UserError(f"{len(names)} columns in each row", where, "Correct the line, or quote its text")
             else:
                 rows.append(row)
                 numbers.append(reader.line_num)
@@ -130,9 +128,7 @@ def _parquet(path: Path) -> Sheet:
     try:
         file = parquet.ParquetFile(path)
         if file.metadata.num_rows * file.metadata.num_columns > CELLS:
-            raise UserError(
-                f"a table of at most {CELLS:,} cells", f"more in {path}", "Take a sample of its rows"
-            )
+            raise UserError(f"a table of at most {CELLS:,} cells", f"more in {path}", "Take a sample of its rows")
         table = file.read()
     except (pyarrow.ArrowException, OSError, ValueError) as problem:
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__

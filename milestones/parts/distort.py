@@ -23,8 +23,17 @@ def bumps(size: int, sigma: float) -> Float[Tensor, "size bumps"]:
     return rows / rows.norm(dim=1, keepdim=True)
 
 
-def distort(image: UInt8[Tensor, "B C H W"], rng: torch.Generator, *, shift: float = 0.0, rotate: float = 0.0,
-            scale: float = 0.0, slant: float = 0.0, elastic: float = 0.0, sigma: float = 4.0) -> UInt8[Tensor, "B C H W"]:  # fmt: skip
+def distort(
+    image: UInt8[Tensor, "B C H W"],
+    rng: torch.Generator,
+    *,
+    shift: float = 0.0,
+    rotate: float = 0.0,
+    scale: float = 0.0,
+    slant: float = 0.0,
+    elastic: float = 0.0,
+    sigma: float = 4.0,
+) -> UInt8[Tensor, "B C H W"]:
     """Each picture moved by its own random affine map and elastic field (Simard, Steinkraus & Platt 2003).
 
     `shift` in pixels, `rotate` in degrees, `scale` and `slant` as fractions: each uniform in +- its value. `elastic`

@@ -30,7 +30,9 @@ def examine(folder: Path, system: System[Any, Any, Any, Any], model: nn.Module, 
             probe = system.probe(model, batch)
             chance = probe.scores(probe.input).softmax(-1)
             sure, said = chance.max(-1)
-            counts.index_put_((probe.target.cpu(), said.cpu()), torch.ones(len(said), dtype=torch.long), accumulate=True)
+            counts.index_put_(
+                (probe.target.cpu(), said.cpu()), torch.ones(len(said), dtype=torch.long), accumulate=True
+            )
             for i in (said != probe.target).nonzero().flatten().tolist():
                 worst.append((float(sure[i]), int(probe.target[i]), int(said[i]), probe.input[i].cpu()))
     found: dict[str, Any] = {"confusion": {"labels": labels, "counts": counts.tolist()}}

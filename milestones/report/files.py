@@ -34,9 +34,7 @@ def _bytes(folder: Path, name: str, most: int) -> bytes:
 
 def show(folder: Path, name: str) -> bytes:
     """A file of `shows/`; nothing if it is larger than LARGEST_SHOW or the folder is a link."""
-    content = (
-        _bytes(folder, f"shows/{name}", LARGEST_SHOW + 1) if not (folder / "shows").is_symlink() else b""
-    )
+    content = _bytes(folder, f"shows/{name}", LARGEST_SHOW + 1) if not (folder / "shows").is_symlink() else b""
     return content if len(content) <= LARGEST_SHOW else b""
 
 
@@ -112,15 +110,11 @@ def listing(folder: Path) -> dict[str, str]:
             mode = (folder / name).lstat()
             if stat.S_ISDIR(mode.st_mode):
                 sizes = [
-                    entry.stat().st_size
-                    for entry in os.scandir(folder / name)
-                    if entry.is_file(follow_symlinks=False)
+                    entry.stat().st_size for entry in os.scandir(folder / name) if entry.is_file(follow_symlinks=False)
                 ]
                 rows[f"{name}/"] = f"{len(sizes):,} file{'s' * (len(sizes) != 1)}, {_size(sum(sizes))}"
             else:
-                rows[name] = (
-                    _size(mode.st_size) if stat.S_ISREG(mode.st_mode) else "not a regular file; not followed"
-                )
+                rows[name] = _size(mode.st_size) if stat.S_ISREG(mode.st_mode) else "not a regular file; not followed"
         except OSError:
             rows[name] = "not readable"
     more = {"…": f"and {len(rows) - MOST_FILES:,} more"} if len(rows) > MOST_FILES else {}

@@ -29,9 +29,7 @@ def write(folder: Path) -> Path:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError("a run folder", f"{folder}, which is none", "'milestones runs' lists them")
-    if not any(
-        (folder / name).exists() for name in ("config.json", "log.jsonl", "report.json", "status.json")
-    ):
+    if not any((folder / name).exists() for name in ("config.json", "log.jsonl", "report.json", "status.json")):
         raise UserError("a run folder", f"{folder} without config.json", "'milestones runs' lists them")
     write_whole(folder / "report.html", html_of(folder).encode())
     return folder / "report.html"
@@ -67,9 +65,7 @@ def html_of(folder: Path) -> str:
         "Cite": result.cite(about.get("paper")),
         "Files": f"<p><code>{words(own, 200)}/</code></p>" + pairs(files.listing(folder)),
     }
-    body = result.head(name, run) + "".join(
-        f'<p class="notice">{words(notice)}</p>' for notice in notices if notice
-    )
+    body = result.head(name, run) + "".join(f'<p class="notice">{words(notice)}</p>' for notice in notices if notice)
     for title, content in sections.items():
         body += f"<section><h2>{title}</h2><div>{content}</div></section>\n" if content else ""
     made = words(config.get("milestones") or env.get("milestones") or "", 40)
@@ -96,9 +92,7 @@ def _data(facts: Mapping[str, Any], report: Mapping[str, Any]) -> str:
         if name in ("train", "valid", "test") and number(value) >= 0:
             rows[name] = f"{number(value):,.0f} examples"
         elif name == "sha256":
-            sums = (
-                [f"{key}: {value[key]}" for key in list(value)[:20]] if isinstance(value, dict) else [value]
-            )
+            sums = [f"{key}: {value[key]}" for key in list(value)[:20]] if isinstance(value, dict) else [value]
             rows[name] = Html("<br>".join(f"<code>{words(one, 200)}</code>" for one in sums))
         elif name not in ("note", "format"):
             rows[name] = value
@@ -166,11 +160,7 @@ def _plan(plan: Mapping[str, Any]) -> str:
     rows = []
     for way in ways:
         rate, within = number(way.get("rate")), way.get("within")
-        bar = (
-            f'<span class="rate" style="--w:{100 * rate / most:.0f}%">{rate:,.0f}</span>'
-            if rate >= 0
-            else "–"
-        )
+        bar = f'<span class="rate" style="--w:{100 * rate / most:.0f}%">{rate:,.0f}</span>' if rate >= 0 else "–"
         layout = words(way.get("layout", ""))
         layout = f"<b>{layout} ✓</b>" if all(way.get(key) == plan.get(key) for key in same) else layout
         rest = (way.get(key, "") for key in same[1:])

@@ -67,9 +67,7 @@ def _plain(value: object) -> str:
         return str(value) if abs(value) < 1 << 64 else "a very large number"
     if isinstance(value, float):
         return f"{value:.6g}"
-    simple = (
-        isinstance(value, list) and len(value) <= 12 and all(isinstance(v, str | int | float) for v in value)
-    )
+    simple = isinstance(value, list) and len(value) <= 12 and all(isinstance(v, str | int | float) for v in value)
     if isinstance(value, list) and simple:
         return ", ".join(v if isinstance(v, str) else _plain(v) for v in value)
     try:
@@ -202,9 +200,7 @@ def curves(lines: Iterable[Mapping[str, Any]]) -> str:
     text = ""
     for stage, name in order[:MOST_CHARTS]:
         title = f"{stage}: " * (len(stages) > 1) + name + ", %" * (name == "error")
-        text += chart(
-            title, {kind: line for kind, line in found[stage, name].items() if line[0]}, xlabel="step"
-        )
+        text += chart(title, {kind: line for kind, line in found[stage, name].items() if line[0]}, xlabel="step")
     return text
 
 
@@ -262,7 +258,7 @@ def confusion(labels: object, counts: object) -> str:
         share = off / np.maximum(total[:, None], 1) * 100
         return said + heat("Mistakes, % of each true class", share.tolist(), labels, labels, "said", "true")
     tint = 0.42 * table / np.maximum(total[:, None], 1)  # the diagonal stays quiet, mistakes stand out
-    warm = 0.18 + 0.5 * off / max(float(off.max()), 1e-9)
+    warm = 0.08 + 0.6 * off / max(float(off.max()), 1e-9)
     rows = ""
     for i, name in enumerate(names):
         cells = ""
@@ -325,9 +321,7 @@ def grid(columns: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
         body += "<tr>"
         for name, value in zip(names, row, strict=False):
             text = value if isinstance(value, Html) else words(value)
-            whole = (
-                ' class="whole"' if len(re.sub(r"<[^>]*>", "", text)) <= 22 else ""
-            )  # not broken into lines
+            whole = ' class="whole"' if len(re.sub(r"<[^>]*>", "", text)) <= 22 else ""  # not broken into lines
             body += f'<td data-name="{name}"{whole}>{text}</td>'
         body += "</tr>"
     head = "".join(f'<th scope="col">{name}</th>' for name in names)

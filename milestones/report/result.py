@@ -35,9 +35,7 @@ def head(name: str, run: Mapping[str, dict[str, Any]]) -> str:
     done = f"{steps:,.0f} of {total:,.0f}" if total > 0 and total != steps else f"{steps:,.0f}"
     ended = str(report.get("ended") or status.get("state") or "")
     if ended in EARLY:
-        result += (
-            f'<p class="notice">Ended early ({EARLY[ended]}) at step {done if steps >= 0 else "unknown"}.</p>'
-        )
+        result += f'<p class="notice">Ended early ({EARLY[ended]}) at step {done if steps >= 0 else "unknown"}.</p>'
     rate, share = number(report.get("rate")), number(report.get("peak_share"))
     facts = {
         "State": ended, "Steps": done if steps >= 0 else "",
@@ -161,9 +159,7 @@ def bibtex(paper: str) -> str:
     parts = re.fullmatch(r"([^()]{2,300}?),? \((\d{4})\)[,.:]? (.{2,600}?)\.?", line)
     if not parts:
         return ""
-    names, year, rest = (
-        re.sub(r"([&%$#_])", r"\\\1", re.sub(r"[{}\\~^]", "", text)) for text in parts.groups()
-    )
+    names, year, rest = (re.sub(r"([&%$#_])", r"\\\1", re.sub(r"[{}\\~^]", "", text)) for text in parts.groups())
     authors: list[str] = []
     for name in re.split(r",| \\& | and ", names):
         if authors and re.fullmatch(INITIALS, name.strip()):
@@ -178,8 +174,4 @@ def bibtex(paper: str) -> str:
         fields["title"] = f"{{{title[1]}}}"
     fields["howpublished"] = rest.replace(title[0], "") if title else rest
     name = re.sub(r"\W", "", authors[0].split(",")[0].split()[-1]).lower()
-    return (
-        f"@misc{{{name}{year},\n"
-        + "".join(f"  {key} = {{{value}}},\n" for key, value in fields.items())
-        + "}"
-    )
+    return f"@misc{{{name}{year},\n" + "".join(f"  {key} = {{{value}}},\n" for key, value in fields.items()) + "}"

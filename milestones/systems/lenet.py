@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -56,7 +56,7 @@ class LeNet(nn.Module):
             nn.Linear(400, 120), nn.Tanh(), nn.Linear(120, 84), nn.Tanh(), nn.Linear(84, classes)
         )
 
-    def forward(self, image: Int[Tensor, "B 1 28 28"] | Float[Tensor, "B 1 28 28"]) -> Float[Tensor, "B K"]:
+    def forward(self, image: Integer[Tensor, "B 1 28 28"] | Float[Tensor, "B 1 28 28"]) -> Float[Tensor, "B K"]:
         return self.classifier(self.features(image).flatten(1))
 
 

@@ -15,7 +15,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -47,14 +47,12 @@ class Knobs(Config):
     elastic: float = Field(default=0.4, ge=0, le=5, description="elastic distortion, pixels, when modern")
 
 
+HEIGHT, PACE = 1.7159, 2 / 3  # of the paper's scaled tangent: about +-1 at +-1, steepest where it matters
+
+
 def squash(x: Tensor) -> Tensor:
-    """The paper's scaled hyperbolic tangent, 1.7159 tanh(2x/3): about +-1 at +-1, steepest where it matters."""
-    return 1.7159 * torch.tanh(2 / 3 * x)
-
-
-def slope(y: Tensor) -> Tensor:
-    """The derivative of `squash` from its output, without a second tanh."""
-    return 2 / 3 * (1.7159 - y * y / 1.7159)
+    """The paper's scaled hyperbolic tangent, 1.7159 tanh(2x/3)."""
+    return HEIGHT * torch.tanh(PACE * x)
 
 
 class LeNet1989(nn.Module):
@@ -78,7 +76,7 @@ class LeNet1989(nn.Module):
         self.w4, self.b4 = weight(30, classes, 30), nn.Parameter(torch.zeros(classes))
         self.register_buffer("maps", torch.tensor(MAPS), persistent=False)
 
-    def forward(self, image: Int[Tensor, "B 1 16 16"] | Float[Tensor, "B 1 16 16"]) -> Float[Tensor, "B K"]:
+    def forward(self, image: Integer[Tensor, "B 1 16 16"] | Float[Tensor, "B 1 16 16"]) -> Float[Tensor, "B K"]:
         edge = 0.0 if self.modern else -1.0
         x = F.pad(self.normalise(image), (2, 2, 2, 2), value=-1.0)  # B 1 20 20
         h1 = self.squash(F.conv2d(x, self.w1, stride=2) + self.b1)  # B 12 8 8
@@ -90,50 +88,59 @@ class LeNet1989(nn.Module):
 
 
 class Stochastic:
-    """The paper's way on one pattern at a time: forward, back-propagation and update written out on the net's own
-    weights. Autograd would take five times as long for so small a net, all of it overhead."""
+    """The paper's way, one pattern at a time: forward, back-propagation and update written out on the net's weights.
+
+    Autograd would take several times as long for so small a net, all of it overhead. For the same reason units are
+    kept as plain tanh, u = y / 1.7159, and the constants of `squash` go into the products' factors.
+    """
 
     def __init__(self, net: LeNet1989, lr: float) -> None:
         views = (net.w1.view(12, 25), net.b1.view(12, 64), net.w2.view(3, 4, 200), net.b2.view(3, 4, 16),
                  net.w3, net.b3, net.w4, net.b4)  # fmt: skip
         self.weights = [view.detach() for view in views]
+        self.turned = [w.transpose(-1, -2) for w in (self.weights[2], self.weights[4], self.weights[6])]  # views, too
         self.rates = [lr / fan_in**0.5 for fan_in in (25, 200, 192, 30)]
         at = torch.arange(12 * 12 * 12.0).view(1, 12, 12, 12)
-        windows = F.unfold(at, 5, stride=2).view(12, 25, 16)[MAPS].view(3, 200, 16).long()
-        self.windows, self.flat = windows, windows.flatten()  # which units of padded H1 each unit of H2 sees
-        self.padded = torch.full((12, 12, 12), -1.0)
+        self.windows = F.unfold(at, 5, stride=2).view(12, 25, 16)[MAPS].view(3, 200, 16).long()
+        self.flat = self.windows.flatten()  # which units of padded H1 each unit of H2 sees
+        self.padded = torch.full((12, 12, 12), -1 / HEIGHT)
+        self.inner = self.padded[:, 2:10, 2:10]
+        self.error = torch.zeros(12 * 12 * 12)
+        self.inner_error = self.error.view(12, 12, 12)[:, 2:10, 2:10]
 
     @staticmethod
     def patches(image: Float[Tensor, "B 1 16 16"]) -> Float[Tensor, "B 25 64"]:
         """What each of the 64 units of a map of H1 sees."""
         return F.unfold(F.pad(image, (2, 2, 2, 2), value=-1.0), 5, stride=2)
 
-    def gradients(self, patch: Float[Tensor, "25 64"], target: Float[Tensor, "K"]) -> tuple[Tensor, ...]:
-        """Outputs, and (delta, input) of each layer, of half the squared error of one pattern."""
-        w1, b1, w2, b2, w3, b3, w4, b4 = self.weights
-        h1 = squash(torch.addmm(b1, w1, patch))  # 12 64
-        self.padded[:, 2:10, 2:10] = h1.view(12, 8, 8)
-        window = self.padded.view(-1)[self.windows]  # 3 200 16
-        h2 = squash(torch.baddbmm(b2, w2, window)).view(192)
-        h3 = squash(torch.addmv(b3, w3, h2))
-        out = squash(torch.addmv(b4, w4, h3))
-        d4 = (out - target).mul_(slope(out))
-        d3 = torch.mv(w4.t(), d4).mul_(slope(h3))
-        d2 = torch.mv(w3.t(), d3).mul_(slope(h2)).view(3, 4, 16)
-        back = torch.bmm(w2.transpose(1, 2), d2).view(-1)  # each window's error, added where windows overlap
-        d1 = torch.zeros(12 * 12 * 12).index_add_(0, self.flat, back).view(12, 12, 12)[:, 2:10, 2:10]
-        return out, d1.reshape(12, 64).mul_(slope(h1)), d2, window, d3, h2, d4, h3
-
     def update(self, patch: Float[Tensor, "25 64"], target: Float[Tensor, "K"], scale: float) -> Float[Tensor, "K"]:
-        """One stochastic step on one pattern; the outputs before it."""
+        """One step down half the squared error of one pattern; the output's error before it.
+
+        `scale` multiplies the rates.
+        """
         w1, b1, w2, b2, w3, b3, w4, b4 = self.weights
-        r1, r2, r3, r4 = (-scale * rate for rate in self.rates)
-        out, d1, d2, window, d3, h2, d4, h3 = self.gradients(patch, target)
-        w4.addr_(d4, h3, alpha=r4), b4.add_(d4, alpha=r4)
-        w3.addr_(d3, h2, alpha=r3), b3.add_(d3, alpha=r3)
-        w2.baddbmm_(d2, window.transpose(1, 2), alpha=r2), b2.add_(d2, alpha=r2)
-        w1.addmm_(d1, patch.t(), alpha=r1), b1.add_(d1, alpha=r1)
-        return out
+        w2t, w3t, w4t = self.turned
+        slope, both = torch.ops.aten.tanh_backward, HEIGHT * PACE  # slope(e, u) = e (1 - u^2)
+        u1 = torch.addmm(b1, w1, patch, beta=PACE, alpha=PACE).tanh_()  # 12 64
+        self.inner.copy_(u1.view(12, 8, 8))
+        window = torch.take(self.padded, self.windows)  # 3 200 16
+        u2 = torch.baddbmm(b2, w2, window, beta=PACE, alpha=both).tanh_()  # 3 4 16
+        v2 = u2.view(192)
+        u3 = torch.addmv(b3, w3, v2, beta=PACE, alpha=both).tanh_()
+        u4 = torch.addmv(b4, w4, u3, beta=PACE, alpha=both).tanh_()
+        wrong = torch.sub(u4, target, alpha=1 / HEIGHT)  # times HEIGHT: the output's error
+        e4 = slope(wrong, u4)  # each e, times HEIGHT and a factor of `both` a layer, is the error at the layer's sum
+        e3 = slope(torch.mv(w4t, e4), u3)
+        e2 = slope(torch.mv(w3t, e3).view(3, 4, 16), u2)
+        back = torch.bmm(w2t, e2)  # each window's error, added up where windows overlap
+        self.error.zero_().index_add_(0, self.flat, back.view(-1))
+        e1 = slope(self.inner_error.reshape(12, 64), u1)
+        r1, r2, r3, r4 = (-scale * rate * HEIGHT * both**n for rate, n in zip(self.rates, (4, 3, 2, 1), strict=True))
+        w4.addr_(e4, u3, alpha=r4 * HEIGHT), b4.add_(e4, alpha=r4)
+        w3.addr_(e3, v2, alpha=r3 * HEIGHT), b3.add_(e3, alpha=r3)
+        w2.baddbmm_(e2, window.transpose(1, 2), alpha=r2 * HEIGHT), b2.add_(e2, alpha=r2)
+        w1.addmm_(e1, patch.t(), alpha=r1), b1.add_(e1, alpha=r1)
+        return wrong
 
 
 def prepare(knobs: Knobs, place: Place) -> Data[Labelled]:
@@ -164,7 +171,7 @@ def train(knobs: Knobs, model: LeNet1989, data: Data[Labelled], run: Run) -> Non
     run.show(filters=tiles(model.w1))
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def present(knobs: Knobs, model: LeNet1989, data: Data[Labelled], run: Run) -> None:
     """Each pattern in turn, with an update after each."""
     torch.set_num_threads(1)  # products this small are slower on two
@@ -173,11 +180,9 @@ def present(knobs: Knobs, model: LeNet1989, data: Data[Labelled], run: Run) -> N
     for step in run.steps(steps, model=model):
         batch = data.train.batch(step, CHUNK)
         patches, rate = net.patches(model.normalise(batch.image)), cosine(steps)(step)
-        squares = torch.zeros(())
-        for patch, target in zip(patches.unbind(), targets[batch.label].unbind(), strict=True):
-            out = net.update(patch, target, rate)
-            squares += (out - target).square().sum()
-        run.log(loss=0.5 * squares / CHUNK)
+        patterns = zip(patches.unbind(), targets[batch.label].unbind(), strict=True)
+        wrong = torch.stack([net.update(patch, target, rate) for patch, target in patterns]) * HEIGHT
+        run.log(loss=0.5 * wrong.square().sum(1).mean())
         if run.every(len(data.train) // CHUNK):
             run.log(**{f"valid_{name}": value for name, value in evaluate(model, loss, data.valid).items()})
 

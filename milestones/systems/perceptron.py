@@ -116,7 +116,9 @@ def prepare(knobs: Knobs, place: Place) -> Data[Rows]:
     else:
         d = min(knobs.inputs, 12) | 1 if knobs.task == "majority" else 2
         points = torch.tensor(list(itertools.product((0.0, 1.0), repeat=d)))
-        label = torch.tensor([int(sum(p) > d / 2) if d > 2 else GATES[knobs.task](*map(int, p)) for p in points.tolist()])
+        label = torch.tensor(
+            [int(sum(p) > d / 2) if d > 2 else GATES[knobs.task](*map(int, p)) for p in points.tolist()]
+        )
         name, parts = f"{knobs.task} of {d} bits, all {2**d} inputs", [slice(None)] * 3
         note = "trained and tested on the same inputs: there are no others"
     held = [Held(Rows(points[p], label[p]), place, name, split)

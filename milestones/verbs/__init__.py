@@ -1,1 +1,16 @@
 """What one can do to any system or run, one file each: `add(parser, words)` and `run(args) -> exit code`."""
+
+VERBS = {
+    "list": "the timeline: all systems, by year",
+    "show": "a page: its paper, idea, settings and presets",
+    "train": "train a page, or the page that fits your data: train lenet, train photos/, train my.py",
+    "resume": "go on with a run that was stopped, to the same bits",
+    "score": "measure a run again, on its test data or on yours",
+    "use": "give a run pictures or rows of your own",
+    "fork": "copy a page to a file of yours, to change",
+    "runs": "what has been trained here",
+    "compare": "runs side by side: what differs in settings and scores",
+    "data": "what would be read from a path, how it is split, what is wrong with it; --download fetches a set",
+    "doctor": "check the installation and this machine",
+    "completion": "print the completion script of a shell: bash, zsh or fish",
+}

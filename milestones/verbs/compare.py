@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from ..cli import answer
+from .words import answer
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -32,7 +32,11 @@ def run(args: argparse.Namespace) -> int:
         same = {name: config.get(name) for name in ("system", "config", "choice", "from", "page_sha256")}
         groups.setdefault(json.dumps(same, sort_keys=True), []).append({"run": folder.name, **report, "settings": same})
     flat = [
-        {"system": g[0]["settings"]["system"], **(g[0]["settings"]["choice"] or {}), **(g[0]["settings"]["config"] or {})}
+        {
+            "system": g[0]["settings"]["system"],
+            **(g[0]["settings"]["choice"] or {}),
+            **(g[0]["settings"]["config"] or {}),
+        }
         for g in groups.values()
     ]
     names = list(dict.fromkeys(name for item in flat for name in item))
@@ -53,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
                 many = found[name]
                 cells.append(f"{many['mean']:.4g} {many['unit']} +-{many['sd']:.2g} ({many['n']} seeds)")
         rows.append([label, *(str(item.get(name, "-")) for name in differ), *cells, f"{found['seconds']['mean']:.1f}"])
-        content.append({"runs": [m["run"] for m in members], "differs": {n: item.get(n) for n in differ}, "scores": found})
+        content.append(
+            {"runs": [m["run"] for m in members], "differs": {n: item.get(n) for n in differ}, "scores": found}
+        )
     answer(args, {"groups": content}, columns(rows))
     return 0

@@ -5,21 +5,26 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from ..cli import VERBS, answer
+from . import VERBS
+from .words import answer
 
 SCRIPTS = {
-    "bash": '_milestones() { COMPREPLY=($(compgen -W "$(milestones completion words "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)"'
-    ' -- "${COMP_WORDS[COMP_CWORD]}")); }\ncomplete -o default -F _milestones milestones',
-    "zsh": "_milestones() { compadd -- ${(f)\"$(milestones completion words ${words[2,CURRENT]} 2>/dev/null)\"}; _files }\n"
+    "bash": '_milestones() { COMPREPLY=($(compgen -W "$(milestones completion words'
+    ' "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)" -- "${COMP_WORDS[COMP_CWORD]}")); }\ncomplete -o default -F _milestones milestones',
+    "zsh": '_milestones() { compadd -- ${(f)"$(milestones completion words'
+    ' ${words[2,CURRENT]} 2>/dev/null)"}; _files }\n'
     "compdef _milestones milestones",
-    "fish": "complete -c milestones -a '(milestones completion words (commandline -opc)[2..-1] (commandline -ct) 2>/dev/null)'",
+    "fish": "complete -c milestones -a '(milestones completion words"
+    " (commandline -opc)[2..-1] (commandline -ct) 2>/dev/null)'",
 }
 PAGE_VERBS = ("train", "show", "fork")
 RUN_VERBS = ("use", "score", "resume", "compare")
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    parser.add_argument("shell", metavar="SHELL", help=f"one of {', '.join(SCRIPTS)}; put its output into the shell's start file")
+    parser.add_argument(
+        "shell", metavar="SHELL", help=f"one of {', '.join(SCRIPTS)}; put its output into the shell's start file"
+    )
     parser.add_argument("typed", nargs="*", help=argparse.SUPPRESS)
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from ..cli import answer, say
+from .words import answer, say
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    parser.add_argument("path", metavar="PATH|NAME", help="a folder, a file, or a known set: digits, mnist, fashion, usps")
+    parser.add_argument(
+        "path", metavar="PATH|NAME", help="a folder, a file, or a known set: digits, mnist, fashion, usps"
+    )
     parser.add_argument("--target", default="", help="the column of a table to predict")
     parser.add_argument("--split", default="", help="'final' or percentages as 80/10/10")
-    parser.add_argument("--download", action="store_true", help="fetch a known set into the cache, verified (mnist, fashion)")
+    parser.add_argument(
+        "--download", action="store_true", help="fetch a known set into the cache, verified (mnist, fashion)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..cli import answer
+from .words import answer
 
 EXTRAS = {"tables": ("pandas", "pyarrow", "sklearn")}
 
@@ -39,12 +39,22 @@ def run(args: argparse.Namespace) -> int:
         found.append({"check": what, "good": good, "found": said, "do": "" if good else do})
 
     check("Python", sys.version_info >= (3, 11), here["python"], "Install Python 3.11 or later")
-    check("PyTorch", tuple(map(int, here["torch"].split("+")[0].split(".")[:2])) >= (2, 10), here["torch"], "Install torch 2.10 or later")
+    check(
+        "PyTorch",
+        tuple(map(int, here["torch"].split("+")[0].split(".")[:2])) >= (2, 10),
+        here["torch"],
+        "Install torch 2.10 or later",
+    )
     check("processor", True, f"{here['cpu']}, {here['cores']} cores, {here['capability']}, {here['memory_gb']} GiB")
     check("float32", True, f"{peak:,} GFLOP/s in a product of 2048 x 2048")
     check("bfloat16", True, "fast here; runs try it" if bfloat16_pays(cpu) else "slow here; runs leave it out")
     check("GPU", True, torch.cuda.get_device_name() if torch.cuda.is_available() else "none; two cores are enough")
-    check("other work", busy < 0.5 * (os.cpu_count() or 1), f"load {busy:.1f}", "Other programs slow training down: end them")
+    check(
+        "other work",
+        busy < 0.5 * (os.cpu_count() or 1),
+        f"load {busy:.1f}",
+        "Other programs slow training down: end them",
+    )
     for extra, modules in EXTRAS.items():
         missing = [name for name in modules if importlib.util.find_spec(name) is None]
         said = f"without {', '.join(missing)}" if missing else "installed"
@@ -52,13 +62,20 @@ def run(args: argparse.Namespace) -> int:
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     check("disk", free > 1, f"{free:.0f} GiB free here", "Free some space")
     for name, folder in (("run folders", Path.cwd()), ("cache", _existing(cache_folder()))):
-        check(name, os.access(folder, os.W_OK), f"{folder} can be written" if os.access(folder, os.W_OK) else f"{folder} is read-only",
-              "Work in a folder of your own")  # fmt: skip
+        said = "can be written" if (good := os.access(folder, os.W_OK)) else "is read-only"
+        check(name, good, f"{folder} {said}", "Work in a folder of your own")
     with tempfile.TemporaryDirectory() as root:
         report = begin("perceptron", {}, Order(), root).report
     error = report["scores"]["error"]["value"]
-    check("a training", error < 5, f"perceptron: {error:.1f} % error in {report['seconds']:.1f} s", "Report this as a fault")
-    rows = [["good" if c["good"] else "LOOK", c["check"], c["found"] + (f". {c['do']}" if c["do"] else "")] for c in found]
+    check(
+        "a training",
+        error < 5,
+        f"perceptron: {error:.1f} % error in {report['seconds']:.1f} s",
+        "Report this as a fault",
+    )
+    rows = [
+        ["good" if c["good"] else "LOOK", c["check"], c["found"] + (f". {c['do']}" if c["do"] else "")] for c in found
+    ]
     answer(args, {"checks": found, "environment": here, "float32_gflops": peak}, columns(rows))
     return 0
 

@@ -78,7 +78,9 @@ def device_of(words: str) -> torch.device:
         float(torch.zeros(1, device=device))  # "meta" has no values
     except (RuntimeError, AssertionError, ImportError) as problem:
         got = f"{words!r} ({str(problem).splitlines()[0][:100]})"
-        raise UserError("a device that this machine has, as cpu or cuda", got, "Leave --device out for the CPU") from None
+        raise UserError(
+            "a device that this machine has, as cpu or cuda", got, "Leave --device out for the CPU"
+        ) from None
     return device
 
 
@@ -191,7 +193,11 @@ def _train(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs
         before = read_json(folder, "facts.json")
         before.pop("format")
         if before != facts:
-            raise UserError(f"the data that {folder} began with", "other data (facts.json differs)", "Restore the data or train anew")
+            raise UserError(
+                f"the data that {folder} began with",
+                "other data (facts.json differs)",
+                "Restore the data or train anew",
+            )
     write_json(folder / "facts.json", facts)
     run.seed("build")
     model = system.build(knobs, facts).to(run.place.device)
@@ -217,7 +223,8 @@ def _train(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs
     scores = system.score(knobs, model, data, run.place)
     report = {name: config[name] for name in ("system", "preset", "config", "seed", "command")}
     report |= {
-        "plan": run.plan.words, "device": str(run.place.device), "versions": environment(), "data": facts.get("data", {}),
+        "plan": run.plan.words, "device": str(run.place.device), "versions": environment(),
+        "data": facts.get("data", {}),
         "steps": run.step, "seconds": round(run.seconds, 2), "rate": round(run.rate),
         "peak_share": round(run.plan.share(run.rate), 1), "ended": run.ended or "finished",
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -234,7 +241,11 @@ def told(facts: Mapping[str, Any]) -> str:
     """What a run learns from, in one line."""
     data = facts.get("data", {})
     counts = " / ".join(f"{data[part]:,}" for part in ("train", "valid", "test") if part in data)
-    return f"{data.get('name', 'its own examples')}, {counts} to train / validate / test" if counts else str(data.get("name", ""))
+    return (
+        f"{data.get('name', 'its own examples')}, {counts} to train / validate / test"
+        if counts
+        else str(data.get("name", ""))
+    )
 
 
 def _weights(folder: Path, model: nn.Module) -> str:
@@ -258,7 +269,9 @@ def _take(folder: Path, model: nn.Module, config: dict[str, Any], say: Say) -> N
     taken = [n for n, tensor in ours.items() if n in theirs and theirs[n].shape == tensor.shape]
     left = [n for n in ours if n not in taken]
     if not taken:
-        raise UserError(f"weights in {source} that fit this model", "none of the same name and shape", "Use a run of this page")
+        raise UserError(
+            f"weights in {source} that fit this model", "none of the same name and shape", "Use a run of this page"
+        )
     with torch.no_grad():
         for name in taken:
             ours[name].copy_(theirs[name])

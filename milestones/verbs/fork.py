@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..cli import answer
+from .words import answer
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from ..catalog import TIMELINE
-from ..cli import answer
+from .words import answer
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:

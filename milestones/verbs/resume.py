@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from ..cli import answer, say
+from .words import answer, say
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    parser.add_argument("run", nargs="?", default="", metavar="RUN", help="a run folder, or a name as lenet-3 [the latest unfinished]")
+    parser.add_argument(
+        "run", nargs="?", default="", metavar="RUN", help="a run folder, or a name as lenet-3 [the latest unfinished]"
+    )
     parser.add_argument("--page", default="", help="the .py file of a page of your own")
     parser.add_argument("--minutes", type=float, help="train no longer than this, then score")
     parser.add_argument("--runs", default="runs", help="the folder of run folders [runs]")

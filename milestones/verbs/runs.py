@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ..cli import answer
+from .words import answer
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -30,13 +30,21 @@ def run(args: argparse.Namespace) -> int:
             scores = read_json(folder, "report.json")["scores"] if (folder / "report.json").is_file() else {}
             item |= {name: config.get(name) for name in ("system", "preset", "seed", "began")}
             item |= {name: status.get(name) for name in ("step", "seconds")}
-            item |= {"scores": {n: s["value"] for n, s in scores.items()}, "units": {n: s["unit"] for n, s in scores.items()}}
+            item |= {
+                "scores": {n: s["value"] for n, s in scores.items()},
+                "units": {n: s["unit"] for n, s in scores.items()},
+            }
             began = time.strftime("%Y-%m-%d %H:%M", time.localtime(config["began"]))
             words = ", ".join(f"{n} {s['value']:.4g} {s['unit']}" for n, s in scores.items())
         except (UserError, LookupError, TypeError, ValueError, AttributeError, OverflowError, OSError) as problem:
-            item |= {"state": "unreadable", "problem": f"{type(problem).__name__}: {problem}"}  # the others are still listed
+            item |= {
+                "state": "unreadable",
+                "problem": f"{type(problem).__name__}: {problem}",
+            }  # the others are still listed
         found.append(item)
-        rows.append([str(item.get(name, "")) for name in ("run", "state", "preset", "seed", "step", "seconds")] + [began, words])
+        rows.append(
+            [str(item.get(name, "")) for name in ("run", "state", "preset", "seed", "step", "seconds")] + [began, words]
+        )
     nothing = f"no runs in {args.runs}; begin with: milestones train lenet"
     answer(args, {"runs": found}, columns(rows) if found else nothing)
     return 0

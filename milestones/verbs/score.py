@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from ..cli import answer, say
+from .words import answer, say
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -34,7 +34,12 @@ def run(args: argparse.Namespace) -> int:
     for name in ("labels", "columns"):
         if data.facts.get(name) != trained.facts.get(name):
             got = f"other {name}: {str(data.facts.get(name))[:80]}"
-            raise UserError(f"the {name} that {trained.folder.name} was trained on", got, "Pass data of the same kind", trained.entry.name)
+            raise UserError(
+                f"the {name} that {trained.folder.name} was trained on",
+                got,
+                "Pass data of the same kind",
+                trained.entry.name,
+            )
     torch.manual_seed(key(place.seed, "score", -1, 0))
     with torch.no_grad():
         scores = trained.system.score(trained.knobs, trained.model, data, place)

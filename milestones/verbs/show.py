@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from ..cli import answer
+from .words import answer
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:

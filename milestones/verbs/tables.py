@@ -30,7 +30,9 @@ def report_of(folder: Path) -> dict[str, Any]:
             raise TypeError("seconds that are no number")
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         got = f"{type(problem).__name__}: {str(problem)[:100]}"
-        raise UserError(f"scores and seconds in report.json of {folder}", got, "Restore the file or train again") from None
+        raise UserError(
+            f"scores and seconds in report.json of {folder}", got, "Restore the file or train again"
+        ) from None
     return report
 
 
@@ -74,4 +76,6 @@ def group_lines(reports: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[s
 def columns(rows: Sequence[Sequence[str]]) -> str:
     """Rows of texts as aligned columns, two spaces apart."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

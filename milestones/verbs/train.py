@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..cli import add_knobs, answer, say, set_knobs
 from ..core.errors import UserError
+from .words import add_knobs, answer, say, set_knobs
 
 PAGES = {"pictures": "lenet", "table": "mlp"}
 KINDS = {page: kind for kind, page in PAGES.items()}

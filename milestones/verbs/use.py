@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..cli import answer
+from .words import answer
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -29,7 +29,12 @@ def run(args: argparse.Namespace) -> int:
         for number, item in enumerate(found):
             if not isinstance(item, takes):
                 want = " or ".join(kind.__name__.lower() for kind in takes) or "no input"
-                raise UserError(want, f"{type(item).__name__.lower()} in {Path(word).name}", "Pass a file of that kind", trained.entry.name)
+                raise UserError(
+                    want,
+                    f"{type(item).__name__.lower()} in {Path(word).name}",
+                    "Pass a file of that kind",
+                    trained.entry.name,
+                )
             names.append(word if len(found) == 1 else f"{word}:{number + 1}")
             inputs.append(item)
     answers = trained.use(inputs)
@@ -38,7 +43,13 @@ def run(args: argparse.Namespace) -> int:
         lines.append(f"{name}:")
         for key, item in found.items():
             text = item.blocks() if isinstance(item, Image) else str(item)
-            lines += [f"  {key}: {text}"] if "\n" not in text else [f"  {key}:", *("    " + row for row in text.splitlines())]
-    content = [{"input": name, **{k: v.plain() for k, v in found.items()}} for name, found in zip(names, answers, strict=True)]
+            lines += (
+                [f"  {key}: {text}"]
+                if "\n" not in text
+                else [f"  {key}:", *("    " + row for row in text.splitlines())]
+            )
+    content = [
+        {"input": name, **{k: v.plain() for k, v in found.items()}} for name, found in zip(names, answers, strict=True)
+    ]
     answer(args, {"run": str(trained.folder), "answers": content}, "\n".join(lines))
     return 0

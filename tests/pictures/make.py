@@ -86,9 +86,7 @@ def curve(points: list[tuple[float, float]]) -> np.ndarray:
     t = np.linspace(0, 1, 24, endpoint=False)[:, None]
     parts = []
     for a, b, c, d in zip(ends, ends[1:], ends[2:], ends[3:], strict=False):
-        parts.append(
-            0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
-        )
+        parts.append(0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3))
     return np.concatenate([*parts, ends[-1:]])
 
 
@@ -102,14 +100,10 @@ def mask(
     strokes = []
     for points in SKELETONS[digit][hand]:
         line = curve([(x + rng.normal(0, 1.3), y + rng.normal(0, 1.3)) for x, y in points])
-        line += np.stack(
-            [np.convolve(rng.normal(0, 0.9, len(line) + 14), np.ones(15) / 15, "valid") for _ in "xy"], 1
-        )
+        line += np.stack([np.convolve(rng.normal(0, 0.9, len(line) + 14), np.ones(15) / 15, "valid") for _ in "xy"], 1)
         x, y = (line[:, 0] - 50) * wide - (line[:, 1] - 70) * slant, line[:, 1] - 70
         strokes.append(
-            np.stack([x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)], 1)
-            * tall
-            / 140
+            np.stack([x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)], 1) * tall / 140
         )
     reach = np.abs(np.concatenate(strokes)).max(0) + pen * tall
     room = np.maximum(np.array([width, height]) * fine / 2 - reach, 0)
@@ -137,16 +131,12 @@ def paper(kind: str, height: int, width: int, rng: np.random.Generator) -> np.nd
             "yellow": (244, 222, 96), "night": (24, 20, 44)}.get(kind, (255, 255, 255))  # fmt: skip
     sheet = np.ones((height, width, 3)) * tone
     if kind == "paper":
-        sheet += (
-            3.5 * grain(height, width, 1.2, rng)[..., None] + 3 * grain(height, width, 30, rng)[..., None]
-        )
+        sheet += 3.5 * grain(height, width, 1.2, rng)[..., None] + 3 * grain(height, width, 30, rng)[..., None]
     if kind == "board":
         sheet += 5 * grain(height, width, 12, rng)[..., None] + 3 * grain(height, width, 1, rng)[..., None]
     if kind == "shade":
         angle = rng.uniform(0, 2 * np.pi)
-        sheet *= (0.42 + 0.58 * np.clip(0.5 + np.cos(angle) * (x - 0.4) + np.sin(angle) * (y - 0.5), 0, 1))[
-            ..., None
-        ]
+        sheet *= (0.42 + 0.58 * np.clip(0.5 + np.cos(angle) * (x - 0.4) + np.sin(angle) * (y - 0.5), 0, 1))[..., None]
         sheet += 2 * grain(height, width, 1, rng)[..., None]
     if kind == "ruled":
         for row in range(int(rng.integers(20, 40)), height - 2, 52):

@@ -23,7 +23,8 @@ OF_PAGES = {"train", "show", "fork"}
 TEXTS = [*DOCS, *(ROOT / name for name in ("go", "go.py", "pyproject.toml", "constraints.txt", ".ci/run"))]
 # Put together here, so that this file does not name one either.
 HOSTS = ["py" + "pi.org", "python" + "hosted.org", "down" + "load.pytorch.org", "registry.npm" + "js.org"]
-LOCAL = re.compile(r"(?<![\w.:/~$}-])/(?:home|root|Users|work|opt|mnt|usr/local)/[\w.-]+")
+# An absolute path that is not one of every machine's.
+LOCAL = re.compile(r"(?<![\w.:/~$}-])/(?!usr/share/|usr/bin/|bin/|etc/|dev/|tmp/|path/)[A-Za-z]\w*/[\w.-]+")
 
 
 def commands(text: str) -> list[list[str]]:
@@ -84,7 +85,7 @@ def test_no_local_path_and_no_host(file: Path) -> None:
 
 def test_a_local_path_is_found() -> None:
     assert LOCAL.findall("see /home/ann/x")
-    assert not LOCAL.findall("see ../shared/data, ~/work/x and https://a.example/root/x")
+    assert not LOCAL.findall("see ../shared/data, ~/x/y, /path/to/x and https://a.example/root/x")
 
 
 def test_figures_come_from_the_json() -> None:

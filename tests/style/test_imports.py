@@ -21,11 +21,12 @@ MAY = {
     "worlds": {"media", "core", "parts"},
     "report": {"core", "media", "parts"},
     "systems": {"data", "worlds", "media", "core", "parts", "catalog"},
-    "catalog": {"core"},
-    "verbs": {"catalog", "report", "media", "core", "parts", "data"},
+    "catalog": {"core", "trained"},
+    "trained": {"catalog", "core"},  # catalog.load's other half, apart because it imports torch
+    "verbs": {"catalog", "trained", "report", "media", "core", "parts", "data"},
     "studio": {"verbs", "catalog", "report", "media", "core"},
     "cli": {"verbs", "core", "catalog", "__init__"},
-    "__init__": {"catalog", "verbs", "core"},
+    "__init__": {"catalog", "trained", "verbs", "core"},
     "__main__": {"cli"},
 }
 ALONE = {"systems"}  # their files may not import each other
@@ -136,9 +137,7 @@ def test_nothing_runs_code_from_a_file(file: Path) -> None:
     assert unsafe(file.read_text()) == []
 
 
-@pytest.mark.parametrize(
-    "source", ["import pickle", "eval('1')", "torch.load(f)", "np.load(f, allow_pickle=True)"]
-)
+@pytest.mark.parametrize("source", ["import pickle", "eval('1')", "torch.load(f)", "np.load(f, allow_pickle=True)"])
 def test_unsafe_code_is_found(source: str) -> None:
     assert unsafe(source)
 

@@ -175,9 +175,7 @@ def rich(folder: Path, seed: int = 0) -> Path:
         y, x = np.mgrid[:28, :28]
         ring = np.abs(np.hypot(y - 14, (x - 14) * (1 + i / 9)) - 7) < 1.4 + i / 5
         put(folder, f"shows/mistake-{i:02}.png", png((200 + rng.integers(0, 55, (28, 28))) * ring))
-    filters = np.kron(
-        rng.integers(0, 256, (2, 3, 5, 5)).transpose(0, 2, 1, 3).reshape(10, 15), np.ones((4, 4))
-    )
+    filters = np.kron(rng.integers(0, 256, (2, 3, 5, 5)).transpose(0, 2, 1, 3).reshape(10, 15), np.ones((4, 4)))
     for step in (500, 1500):
         put(folder, f"shows/train-{step:08}-filters.png", png(filters))
     shows = {
@@ -369,21 +367,13 @@ def test_hostile_text_is_escaped(tmp_path: Path) -> None:
         def poison(value: object) -> object:
             if isinstance(value, dict):
                 return {k: poison(v) for k, v in value.items()} | {EVIL: EVIL}
-            return (
-                [poison(v) for v in value]
-                if isinstance(value, list)
-                else EVIL
-                if isinstance(value, str)
-                else value
-            )
+            return [poison(v) for v in value] if isinstance(value, list) else EVIL if isinstance(value, str) else value
 
         content = poison(content)
         content["format"] = 1
         put(folder, f"{name}.json", json.dumps(content))
     report = json.loads((folder / "report.json").read_text())
-    report["scores"] = {
-        EVIL: a_score(unit=EVIL, data=EVIL, split=EVIL, paper_data=EVIL, note=EVIL, better=EVIL)
-    }
+    report["scores"] = {EVIL: a_score(unit=EVIL, data=EVIL, split=EVIL, paper_data=EVIL, note=EVIL, better=EVIL)}
     report["confusion"]["labels"] = [EVIL + "$\\frac{1}$"] * 10
     report["mistakes"] = [{"true": EVIL, "said": EVIL, "chance": 0.9, "picture": "shows/mistake-00.png"}]
     put(folder, "report.json", json.dumps(report))
@@ -569,12 +559,7 @@ def test_confusion_is_a_table_up_to_twenty_classes_and_a_heat_map_beyond() -> No
     large = confusion([f"class {i}" for i in range(21)], (np.eye(21) * 9 + 1).tolist())
     assert "<svg" in large
     assert "class 0 as class 1 (1 of 30)" in large
-    assert (
-        confusion(["a"], [[1, 2]])
-        == confusion("ab", [[1, 2], [3, 4]])
-        == confusion(["a", "b"], [[1, 2], [3]])
-        == ""
-    )
+    assert confusion(["a"], [[1, 2]]) == confusion("ab", [[1, 2], [3, 4]]) == confusion(["a", "b"], [[1, 2], [3]]) == ""
 
 
 @pytest.mark.parametrize(
@@ -604,9 +589,7 @@ def test_bibtex() -> None:
     assert entry.startswith("@misc{lecun1998,\n")
     assert "author = {LeCun and Bottou and Bengio and Haffner}" in entry
     assert "howpublished = {Proc. IEEE 86(11), section II.B}" in entry
-    quoted = bibtex(
-        'Rosenblatt, F. (1958). "The perceptron: a probabilistic model", Psychological Review 65.'
-    )
+    quoted = bibtex('Rosenblatt, F. (1958). "The perceptron: a probabilistic model", Psychological Review 65.')
     assert "author = {Rosenblatt, F.}" in quoted
     assert "title = {{The perceptron: a probabilistic model}}" in quoted
     assert bibtex("a talk that nobody wrote down") == ""

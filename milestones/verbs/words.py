@@ -1,0 +1,38 @@
+"""What verbs share of the command line: options from a Config, the answer, lines for the user."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+
+def add_knobs(parser: argparse.ArgumentParser, schema: Mapping[str, Mapping[str, Any]], who: str) -> None:
+    """One option a knob, from its JSON schema; values stay texts, which the Config checks."""
+    group = parser.add_argument_group(f"settings of {who}")
+    for name, knob in schema.items():
+        default = knob.get("default")
+        shown = " ".join(map(str, default)) if isinstance(default, list) else default
+        text = f"{knob.get('description', '')} [{shown}]".replace("%", "%%")
+        more: dict[str, Any] = {"nargs": "*"} if knob.get("type") == "array" else {}
+        metavar = "{" + ",".join(map(str, knob["enum"])) + "}" if "enum" in knob else name.upper()
+        group.add_argument(f"--{name.replace('_', '-')}", dest=f"knob_{name}", default=argparse.SUPPRESS,
+                           metavar=metavar, help=text, **more)  # fmt: skip
+
+
+def set_knobs(args: argparse.Namespace) -> dict[str, Any]:
+    """The knobs that were named, as texts; 'none' is None."""
+    given = {name[5:]: value for name, value in vars(args).items() if name.startswith("knob_")}
+    return {name: None if value == "none" else value for name, value in given.items()}
+
+
+def say(text: str = "") -> None:
+    """One line for the user on standard error, where progress goes."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def answer(args: argparse.Namespace, content: Mapping[str, Any], text: str) -> None:
+    """The verb's answer on standard output: one JSON object with --json, otherwise the text."""
+    print(json.dumps(content, ensure_ascii=False, allow_nan=False) if args.json else text, flush=True)
