@@ -27,15 +27,11 @@ class Entry(NamedTuple):
 
 TIMELINE = (
     Entry(
-        "perceptron",
-        1958,
-        "a unit that learns from its mistakes, and what it cannot learn",
-        "milestones.systems.perceptron",
+        "perceptron", 1958, "a unit that learns from its mistakes, and what it cannot", "milestones.systems.perceptron"
     ),
-    Entry(
-        "lenet1989", 1989, "a net that learns its own detectors reads zip-code digits", "milestones.systems.lenet1989"
-    ),
-    Entry("lenet", 1998, "convolutional nets read digits better than hand-made features", "milestones.systems.lenet"),
+    Entry("mlp", 1986, "back-propagation teaches hidden units what to represent", "milestones.systems.mlp"),
+    Entry("lenet1989", 1989, "a net that learns its own detectors reads zip codes", "milestones.systems.lenet1989"),
+    Entry("lenet", 1998, "convolutional nets beat hand-made features at reading", "milestones.systems.lenet"),
 )
 
 

@@ -12,6 +12,8 @@ from typing import NoReturn
 
 from . import __version__
 from .core.errors import UserError, nearest
+from .verbs import VERBS
+from .verbs.words import say
 
 
 class Parser(argparse.ArgumentParser):
@@ -37,13 +39,13 @@ def main(words: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # a terminal of few letters, or half a character from a file's name
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    if not words or words[0] in ("-h", "--help", "help"):
-        print(overview())
-        return 0
-    if words[0] in ("-V", "--version"):
-        print(f"milestones {__version__}")
-        return 0
     try:
+        if not words or words[0] in ("-h", "--help", "help"):
+            print(overview(), flush=True)
+            return 0
+        if words[0] in ("-V", "--version"):
+            print(f"milestones {__version__}")
+            return 0
         return run(words[0], words[1:])
     except UserError as problem:
         say(str(problem))

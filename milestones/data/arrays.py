@@ -122,7 +122,7 @@ def _levels(image: np.ndarray, path: Path) -> np.ndarray:
             "N x H x W pictures, grey or colour", f"{image.shape} of {image.dtype} in {path}", "Reshape them"
         )
     if 0 in image.shape:
-        raise UserError("pictures", f"{image.shape} in {path}", "Add some")
+        raise UserError("at least one picture", f"{image.shape} in {path}", "Add some")
     if image.dtype != np.uint8:
         low, high = float(image.min()), float(image.max())
         if not np.isfinite(low + high):
@@ -178,12 +178,12 @@ def _usps_text(path: Path) -> Stack:
         with (
             gzip.open(path, "rt", encoding="ascii") if path.suffix == ".gz" else open(path, encoding="ascii") as stream
         ):
-            rows = [line.split() for line in stream if line.strip()]
-        wrong = next((i for i, row in enumerate(rows) if len(row) != 257), None)
+            rows = [line for line in stream if line.strip()]
+        wrong = next((i for i, row in enumerate(rows) if len(row.split()) != 257), None)
         if wrong is not None or not rows:
-            got = f"{len(rows[wrong])} in {path}, digit {wrong + 1}" if wrong is not None else f"none in {path}"
+            got = f"{len(rows[wrong].split())} in {path}, digit {wrong + 1}" if wrong is not None else f"none in {path}"
             raise UserError("257 numbers a line, the digit and 16 x 16 levels", got, "Fetch the file again")
-        values = np.array(rows, dtype=np.float32)
+        values = np.loadtxt(rows, dtype=np.float32, comments=None, ndmin=2)
     except (OSError, EOFError, zlib.error, ValueError) as problem:
         raise UserError(
             "USPS digits as text, 257 numbers a line", f"{path} ({problem})", "Fetch the file again"

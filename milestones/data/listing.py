@@ -118,11 +118,13 @@ def _check(path: Path, found: Listing) -> None:
     """Add what is wrong with the classes as a whole."""
     counts = Counter(found.labels)
     if len(counts) < 2:
-        below = subfolders(path)
+        below = subfolders(path) if path.is_dir() else []
         inner = below[0] if len(below) == 1 and len(subfolders(below[0])) > 1 else None
         do = f"Name {inner}" if inner else "Put the pictures of each class into a folder of its own"
         got = f"{len(counts)} in {path}" + (f" ({next(iter(counts))})" if counts else "")
-        found.problems.insert(0, UserError("pictures of at least two classes", got, do, "data"))
+        found.problems.insert(
+            0 if path.is_dir() else len(found.problems), UserError("pictures of at least two classes", got, do, "data")
+        )
     official = set(found.splits) - {""}
     if official:
         _check_splits(found, official)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -49,22 +50,47 @@ def _unit(vector: np.ndarray) -> np.ndarray:
 
 
 class Pipeline(NamedTuple):
-    """An unfitted scikit-learn estimator from inputs "N D", raw, to targets "N"."""
+    """A way to predict, as scikit-learn has it: an unfitted estimator from inputs "N D", raw, to targets "N"."""
 
     words: str  # what it is
     estimator: Any
 
-    def predict(self, inputs: np.ndarray, targets: np.ndarray, asked: np.ndarray) -> np.ndarray:
-        """Predictions "M" for the inputs `asked`, "M D", of a copy fitted to `inputs` and `targets`."""
-        from sklearn.base import clone
-        from threadpoolctl import threadpool_limits
 
-        if len(targets) < 2 or (targets == targets[0]).all():  # one class alone in a small sample
-            return np.full(len(asked), targets[0])
-        # One thread: on two cores that others use too, scikit-learn is ten times slower with two.
-        with warnings.catch_warnings(), threadpool_limits(1):
-            warnings.simplefilter("ignore")  # fewer updates than convergence takes are meant
-            return clone(self.estimator).fit(inputs, targets).predict(asked)
+def compared(task: Task, side: int, inputs: Any, targets: Any, asked: Any) -> dict[str, tuple[str, np.ndarray]]:
+    """By the name of each pipeline: what it is, and its predictions "M" for `asked`, "M ...", after learning `targets`,
+    "N", from `inputs`, "N ...". Arrays or tensors. Empty without scikit-learn."""
+    inputs, targets, asked = map(_array, (inputs, targets, asked))
+    rows, asked_rows = inputs.reshape(len(inputs), -1), asked.reshape(len(asked), -1)
+    found = pipelines(task, len(rows), side)
+    return {name: (it.words, _predict(it.estimator, rows, targets, asked_rows)) for name, it in found.items()}
+
+
+def learning_curves(task: Task, side: int, train: Sequence[Any], valid: Sequence[Any], sizes: Sequence[int],
+                    ) -> dict[str, list[float]]:  # fmt: skip
+    """By the name of each pipeline: its percent of wrong classes, or mean absolute error, on `valid` after learning
+    from the first n examples of `train`, for each n of `sizes`. Both are inputs and targets."""
+    (inputs, targets), (asked, right) = map(_array, train), map(_array, valid)
+    found: dict[str, list[float]] = {}
+    for n in sizes:
+        for name, (_, said) in compared(task, side, inputs[:n], targets[:n], asked).items():
+            missed = 100.0 * (said != right) if task == "classes" else np.abs(said - right)
+            found.setdefault(name.replace("_", " "), []).append(float(missed.mean()))
+    return found
+
+
+def _array(field: Any) -> np.ndarray:
+    return np.asarray(field.cpu() if hasattr(field, "cpu") else field)
+
+
+def _predict(estimator: Any, inputs: np.ndarray, targets: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    from threadpoolctl import threadpool_limits
+
+    if (targets == targets[0]).all():  # a small sample may hold one class alone
+        return np.full(len(asked), targets[0])
+    # One thread: with two, on two cores that others use too, scikit-learn was found to be ten times slower.
+    with warnings.catch_warnings(), threadpool_limits(1):
+        warnings.simplefilter("ignore")  # fewer updates than convergence takes are meant
+        return estimator.fit(inputs, targets).predict(asked)
 
 
 def pipelines(task: Task, over: int, side: int = 0) -> dict[str, Pipeline]:

@@ -33,7 +33,7 @@ from ..data.kinds import kind
 from ..data.pictures import pictures, seen
 from ..data.tables import row_tensor, table, unknown_categories
 from ..media import Curve, Image, Media, Number, Ranking, Row, Text, tiles
-from ..parts.classic import pipelines
+from ..parts.classic import Task, compared, learning_curves
 from ..parts.layers import Normalise
 from ..parts.metrics import error_rate
 
@@ -47,11 +47,15 @@ WHOLE = ("descent", "rprop")  # each step looks at the whole training set
 SIZES = (100, 300, 1000, 3000)  # training examples at which the pipelines are compared, before all
 
 
+Width = Annotated[int, Field(ge=1)]
+Method = Literal["descent", "sgd", "momentum", "adagrad", "rmsprop", "adam", "rprop"]
+
+
 class Knobs(Config):
-    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(512, 256), description="units of each hidden layer; none: a linear model")  # fmt: skip
+    hidden: tuple[Width, ...] = Field(default=(512, 256), description="units of each hidden layer; may be none")
     activation: Literal["logistic", "tanh", "relu", "linear"] = Field(default="relu", description="of hidden units")
     squared: bool = Field(default=False, description="classes by logistic units and squared error, as in 1986")
-    method: Literal["descent", "sgd", "momentum", "adagrad", "rmsprop", "adam", "rprop"] = Field(default="adam", description="step rule; descent and rprop look at the whole training set in each step")  # fmt: skip
+    method: Method = Field(default="adam", description="step rule; descent and rprop look at all examples in each step")
     steps: int = Field(default=2000, ge=1, description="optimiser updates")
     batch: int = Field(default=128, ge=1, description="examples per update, unless it looks at all")
     lr: float = Field(default=1e-3, gt=0, description="step size at its peak; of rprop, the first step's length")
@@ -83,17 +87,22 @@ class MLP(nn.Module):
             nn.init.xavier_uniform_(layer.weight, gain if layer is not self.layers[-1] else 1.0, generator=rng)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, input: Tensor) -> Float[Tensor, "B K"] | Float[Tensor, "B"]:
-        y = self.normalise(input.flatten(1))  # B D
+    def signals(self, input: Tensor) -> list[Tensor]:
+        """What goes into each layer, "B D", and last the total input of the last one's units."""
+        y = [self.normalise(input.flatten(1))]
         for layer in self.layers[:-1]:
-            y = UNITS[self.activation][0](layer(y))
-        x = self.layers[-1](y)
+            y.append(UNITS[self.activation][0](layer(y[-1])))  # (1), (2)
+        return [*y, self.layers[-1](y[-1])]
+
+    def read_out(self, x: Tensor) -> Float[Tensor, "B K"] | Float[Tensor, "B"]:
         if self.output == "linear":
-            mean, spread = self.target
-            return x[:, 0] * spread + mean
+            return x[:, 0] * self.target[1] + self.target[0]
         if self.output == "logistic":
             return F.pad(x, (1, 0))  # the chances of scores (0, x) are the logistic function's
         return F.logsigmoid(x) if self.output == "units" else x
+
+    def forward(self, input: Tensor) -> Float[Tensor, "B K"] | Float[Tensor, "B"]:
+        return self.read_out(self.signals(input)[-1])
 
     @property
     def flat(self) -> Float[Tensor, "N"]:
@@ -101,11 +110,8 @@ class MLP(nn.Module):
         return nn.utils.parameters_to_vector(self.parameters()).detach()
 
     @flat.setter
-    @torch.no_grad()
     def flat(self, vector: Float[Tensor, "N"]) -> None:
-        sizes = [parameter.numel() for parameter in self.parameters()]
-        for parameter, part in zip(self.parameters(), vector.split(sizes), strict=True):
-            parameter.copy_(part.view_as(parameter))
+        nn.utils.vector_to_parameters(vector.detach().clone(), self.parameters())
 
 
 def prepare(knobs: Knobs, place: Place) -> Data[Any]:
@@ -125,26 +131,25 @@ def build(knobs: Knobs, facts: Facts) -> MLP:
 
 
 def loss(model: MLP, batch: Labelled | Rows) -> dict[str, Tensor]:
-    """Half the squared error (for values in spreads of the target), or the cross-entropy in nats; mean over the batch."""
+    """Half the squared error (of values: in the target's spreads) or cross-entropy in nats; mean over the batch."""
     answer, target = model(batch[0]), batch[1]
     if model.output == "linear":
         gap = answer - target
         return {"loss": (gap / model.target[1]).square().mean() / 2, "mae": gap.abs().mean()}
     if model.output == "units":
         gap = answer.exp() - F.one_hot(target, model.classes)
-        return {"loss": gap.square().sum(1).mean() / 2, "error": error_rate(answer, target)}
-    return {"loss": F.cross_entropy(answer, target), "error": error_rate(answer, target)}
+        value = gap.square().sum(1).mean() / 2
+    else:
+        value = F.cross_entropy(answer, target)
+    return {"loss": value, "error": error_rate(answer, target)}
 
 
 @torch.no_grad()
 def backpropagate(model: MLP, input: Tensor, target: Tensor) -> list[Tensor]:
     """The gradient of `loss` for each weight and bias, in the order of `model.parameters()`: by hand, from the last
     layer to the first, with what each layer put out on the way forward. Numbers are those of the paper's equations."""
-    function, slope = UNITS[model.activation]
-    y = [model.normalise(input.flatten(1))]  # what goes into each layer
-    for layer in model.layers[:-1]:
-        y.append(function(layer(y[-1])))  # (1), (2)
-    answer = model(input)
+    *y, x = model.signals(input)
+    answer, slope = model.read_out(x), UNITS[model.activation][1]
     if model.output == "linear":
         delta = ((answer - target) / model.target[1])[:, None]  # B 1
     elif model.output == "units":
@@ -153,7 +158,7 @@ def backpropagate(model: MLP, input: Tensor, target: Tensor) -> list[Tensor]:
     else:  # cross-entropy cancels the slope of its units: what is left is answer less target, as for values
         delta = (answer.softmax(1) - F.one_hot(target, model.classes))[:, -model.layers[-1].out_features :]
     delta = delta / len(input)  # B K: the loss's slope for the total input of each unit
-    gradients: list[Tensor] = []
+    gradients: list[Tensor] = []  # by layer: weights, biases
     for k in reversed(range(len(model.layers))):
         gradients = [delta.T @ y[k], delta.sum(0), *gradients]  # (6)
         if k:
@@ -163,28 +168,24 @@ def backpropagate(model: MLP, input: Tensor, target: Tensor) -> list[Tensor]:
 
 def optimizer_of(knobs: Knobs, model: MLP) -> torch.optim.Optimizer:
     weights, lr, decay = list(model.parameters()), knobs.lr, {"weight_decay": knobs.decay}
-    make = {
+    return {
         "descent": lambda: torch.optim.SGD(weights, lr, knobs.momentum),  # (8), (9)
-        "rprop": lambda: torch.optim.Rprop(weights, lr),  # Riedmiller & Braun 1993: signs of the gradient alone
+        "rprop": lambda: torch.optim.Rprop(weights, lr),  # Riedmiller & Braun 1993: the gradient's signs alone
         "sgd": lambda: torch.optim.SGD(weights, lr, **decay),
         "momentum": lambda: torch.optim.SGD(weights, lr, knobs.momentum, **decay),
         "adagrad": lambda: torch.optim.Adagrad(weights, lr, **decay),
         "rmsprop": lambda: torch.optim.RMSprop(weights, lr, **decay),
         "adam": lambda: torch.optim.AdamW(weights, lr, fused=True, **decay),
-    }
-    return make[knobs.method]()
+    }[knobs.method]()
 
 
 def downhill(model: MLP, batch: Any, decay: float) -> dict[str, Tensor]:
-    """The terms of `loss` on the whole training set, and the norm of the gradient that is left in the weights."""
+    """The terms of `loss`, and the norm of the gradient that is left in the weights, the pull towards 0 included."""
     model.zero_grad()
     terms = loss(model, batch)
-    terms["loss"].backward()
-    gradients = []
-    for weight in model.parameters():
-        if weight.grad is not None:  # it is where weights are frozen
-            gradients.append(weight.grad.add_(weight.detach(), alpha=decay))
-    return {**terms, "gradient": nn.utils.get_total_norm(gradients)}
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    (terms["loss"] + decay / 2 * sum(weight.square().sum() for weight in weights)).backward()
+    return {**terms, "gradient": nn.utils.get_total_norm([weight.grad for weight in weights])}
 
 
 def descend(knobs: Knobs, model: MLP, data: Data[Any], run: Run) -> None:
@@ -195,9 +196,9 @@ def descend(knobs: Knobs, model: MLP, data: Data[Any], run: Run) -> None:
         terms = downhill(model, everything, knobs.decay)
         optimizer.step()
         run.log(**terms)
-        if float(terms["gradient"]) < knobs.tolerance:
+        if small := float(terms["gradient"]) < knobs.tolerance:
             run.enough()
-        if run.every(max(1, knobs.steps // 40)):
+        if small or run.every(max(1, knobs.steps // 40)):
             run.log(**{f"valid_{name}": value for name, value in evaluate(model, loss, data.valid).items()})
 
 
@@ -207,8 +208,7 @@ def train(knobs: Knobs, model: MLP, data: Data[Any], run: Run) -> None:
     else:
         fit(model, loss, data.train, run, steps=knobs.steps, batch=knobs.batch, valid=data.valid,
             optimizer=optimizer_of(knobs, model), schedule=cosine(knobs.steps))  # fmt: skip
-    if "side" in data.facts:
-        side = data.facts["side"]
+    if side := data.facts.get("side"):
         run.show(filters=tiles(model.layers[0].weight[:64].view(-1, 1, side, side)))
     if knobs.pipelines and not run.ended:
         run.show(examples=by_examples(knobs, model, data, run.place))
@@ -218,86 +218,76 @@ def whole(source: Any) -> Any:
     return next(iter(source.sweep(len(source))))
 
 
+def task(facts: Facts) -> tuple[Task, int]:
+    """What is to be predicted, and the side of pictures, 0 for tables."""
+    return "classes" if "labels" in facts else "numbers", facts.get("side", 0)
+
+
 def relearned(knobs: Knobs, model: MLP, source: Held[Any]) -> MLP:
     """A net as `model`, trained from new weights on the few examples of `source` by the same method, in few steps."""
-    twin, is_whole = copy.deepcopy(model), knobs.method in WHOLE
-    twin.draw(keyed(source.place.seed, "relearned", len(source)))
-    optimizer, size = optimizer_of(knobs, twin), len(source) if is_whole else min(knobs.batch, len(source))
-    steps = knobs.steps if is_whole else min(knobs.steps, 100 + 20 * len(source) // size)
+    twin, n, steps = copy.deepcopy(model), len(source), knobs.steps
+    twin.draw(keyed(source.place.seed, "relearned", n))
+    optimizer, size, decay = optimizer_of(knobs, twin), n, knobs.decay
+    if knobs.method not in WHOLE:
+        size, steps, decay = min(knobs.batch, n), min(steps, 100 + 20 * n // knobs.batch), 0.0  # it is the optimiser's
     for step in range(steps):
-        if not is_whole:
-            optimizer.param_groups[0]["lr"] = knobs.lr * cosine(steps)(step)
-        terms = downhill(twin, source.batch(step, size), knobs.decay * is_whole)
+        optimizer.param_groups[0]["lr"] = knobs.lr * cosine(steps)(step)
+        downhill(twin, source.batch(step, size), decay)
         optimizer.step()
-        if is_whole and float(terms["gradient"]) < knobs.tolerance:
-            break
     return twin
-
-
-def rivals(facts: Facts, train: Any, asked: Tensor) -> dict[str, tuple[str, Tensor]]:
-    """By the name of each standard pipeline, what it is, and its predictions for `asked` after learning from `train`."""
-    rows, target, asked_rows = (field.flatten(1 if field.dim() > 1 else 0).cpu().numpy() for field in (*train, asked))
-    found = pipelines("classes" if "labels" in facts else "numbers", len(target), facts.get("side", 0))
-    return {name: (it.words, torch.from_numpy(it.predict(rows, target, asked_rows))) for name, it in found.items()}
 
 
 def by_examples(knobs: Knobs, model: MLP, data: Data[Any], place: Place) -> Curve:
     """The error on the validation set against the number of training examples: this net's and each pipeline's."""
-    everything, (asked, target) = whole(data.train), (field.cpu() for field in whole(data.valid))
-    order = torch.randperm(len(data.train), generator=keyed(place.seed, "examples")).to(place.device)
-    sizes, lines = [*(n for n in SIZES if n < len(order)), len(order)], {}
-    name = "error" if "labels" in data.facts else "mae"
-    for n in sizes:
-        part = Held(type(everything)(*(field[order[:n]] for field in everything)), place, "", "train")
-        twin = model if n == len(order) else relearned(knobs, model, part)
-        lines.setdefault("this net", []).append(evaluate(twin, loss, data.valid)[name])
-        for rival, (_, said) in rivals(data.facts, part.examples, asked).items():
-            gap = 100.0 * (said != target) if name == "error" else (said - target).abs()
-            lines.setdefault(rival.replace("_", " "), []).append(float(gap.mean()))
-    unit = "error, %" if name == "error" else f"mean absolute error of {data.facts['target']}"
-    return Curve(sizes, lines, "training examples", f"{unit} (validation)", logx=True)
+    everything, over = whole(data.train), len(data.train)
+    order = torch.randperm(over, generator=keyed(place.seed, "examples")).to(place.device)
+    mixed, sizes = type(everything)(*(field[order] for field in everything)), [*(n for n in SIZES if n < over), over]
+    parts = [Held(type(mixed)(*(field[:n] for field in mixed)), place, "", "train") for n in sizes[:-1]]
+    nets = [*(relearned(knobs, model, part) for part in parts), model]
+    term, unit = ("error", "%") if "labels" in data.facts else ("mae", data.facts["target"])
+    lines = {"this net": [evaluate(net, loss, data.valid)[term] for net in nets]}
+    lines |= learning_curves(*task(data.facts), mixed, whole(data.valid), sizes)
+    return Curve(sizes, lines, "training examples", f"validation {term}, {unit}", logx=True)
 
 
 def judged(said: Tensor, target: Tensor, facts: Facts, source: Any, name: str = "", note: str = "") -> dict[str, Score]:
-    """The scores of predictions, their names ending in `name`."""
+    """The scores of predictions; `name` ends their names."""
+    gap, unit = said - target, facts.get("target", "")
     if "labels" in facts:
-        return {f"error{name}": rate_score(int((said != target).sum()), len(target), source, note=note)}
-    gap, unit = said - target, facts["target"]
+        return {f"error{name}": rate_score(int((gap != 0).sum()), len(gap), source, note=note)}
     return {f"mae{name}": mean_score(gap.abs(), unit, source, note=note),
             f"rmse{name}": mean_score(gap.square(), unit, source, root=True, note=note)}  # fmt: skip
 
 
 def score(knobs: Knobs, model: MLP, data: Data[Any], place: Place) -> dict[str, Score]:
     answer, target = (field.cpu() for field in answers(model, data.test))
-    found = rivals(data.facts, whole(data.train), whole(data.test)[0]) if knobs.pipelines else {}
-    note = "" if found or not knobs.pipelines else 'Standard pipelines beside it: pip install "milestones[tables]"'
-    scores = judged(answer.argmax(-1) if answer.dim() > 1 else answer, target, data.facts, data.test, note=note)
-    for name, (words, said) in found.items():
-        scores |= judged(said, target, data.facts, data.test, f"_{name}", words)
+    rivals = compared(*task(data.facts), *whole(data.train), whole(data.test)[0]) if knobs.pipelines else {}
+    note = 'standard pipelines beside it: pip install "milestones[tables]"' if knobs.pipelines and not rivals else ""
+    said = answer.argmax(1) if "labels" in data.facts else answer
+    scores = judged(said, target, data.facts, data.test, note=note)
+    for name, (words, said) in rivals.items():
+        scores |= judged(torch.from_numpy(said), target, data.facts, data.test, f"_{name}", words)
     return scores
 
 
 def read(facts: Facts, items: Sequence[Media]) -> Labelled | Rows:
-    want: type = Row if facts["kind"] == "table" else Image
-    wrong = next((type(item).__name__.lower() for item in items if not isinstance(item, want)), "")
-    if wrong:
-        do = "Give this run what it was trained on"
-        raise UserError(
-            "a row of a table" if want is Row else "a picture, as this net learned from", f"a {wrong}", do, "mlp"
-        )
-    no_class = torch.zeros(len(items), dtype=torch.long)
-    return Rows(row_tensor(facts, items), no_class) if want is Row else Labelled(seen(facts, items), no_class)
+    want, words = (Row, "a row of a table") if facts["kind"] == "table" else (Image, "a picture")
+    if wrong := [type(item).__name__.lower() for item in items if not isinstance(item, want)]:
+        raise UserError(f"{words}, as this net learned from", f"a {wrong[0]}", "Pass what it was trained on", "mlp")
+    none = torch.zeros(len(items), dtype=torch.long)
+    return Rows(row_tensor(facts, items), none) if want is Row else Labelled(seen(facts, items), none)
 
 
 def use(model: MLP, facts: Facts, items: Sequence[Media]) -> list[dict[str, Media]]:
-    input, found = read(facts, items)[0], []
+    input, labels = read(facts, items)[0], facts.get("labels")
     answer = model(input)
-    for row, item, y in zip(input, items, answer.softmax(-1) if "labels" in facts else answer, strict=True):
-        said = Ranking.of(y, facts["labels"]) if "labels" in facts else Number(float(y), facts["target"])
-        found.append({"answer": said} if isinstance(item, Row) else {"answer": said, "seen": Image(row[0].numpy())})
-        unknown = unknown_categories(facts, [item]) if isinstance(item, Row) else []
-        found[-1] |= {"note": Text(f"read as missing, never seen in training: {', '.join(unknown)}")} if unknown else {}
-    return found
+    numbers = [Number(value, facts["target"]) for value in answer.tolist()] if not labels else []
+    said = numbers or [Ranking.of(row, labels) for row in answer.softmax(1)]
+    if facts["kind"] == "pictures":
+        return [{"answer": one, "seen": Image(raw[0].numpy())} for one, raw in zip(said, input, strict=True)]
+    unknown = [", ".join(unknown_categories(facts, [row])) for row in items]
+    more = [{"never_seen": Text(new)} if new else {} for new in unknown]
+    return [{"answer": one, **new} for one, new in zip(said, more, strict=True)]
 
 
 def probe(model: MLP, batch: Labelled | Rows) -> Probe:
@@ -306,16 +296,13 @@ def probe(model: MLP, batch: Labelled | Rows) -> Probe:
     return Probe(batch[0].float(), low, high, model, batch[1])
 
 
-table_knobs = {"hidden": (64, 64), "steps": 1500, "batch": 64, "decay": 0.1}
-presets = {
+PRESETS = {
     "quick": Knobs(),
     "paper": Knobs(hidden=(100,), activation="logistic", squared=True, method="descent", lr=1.0, steps=1500),
-    "table": Knobs(**table_knobs),
+    "table": Knobs(hidden=(64, 64), steps=1500, batch=64, decay=0.1),
     "descent": Knobs(hidden=(100,), activation="tanh", method="descent", lr=0.1, steps=300),
     "rprop": Knobs(hidden=(100,), activation="tanh", method="rprop", lr=1e-3, steps=100),
     "deep": Knobs(hidden=(128,) * 6),
-    "linear": Knobs(hidden=(), method="descent", lr=0.1, steps=300),
 }
-system = System(
-    Knobs, presets, prepare, build, train, score, use, takes=(Image, Row), read=read, loss=loss, probe=probe
-)
+system = System(Knobs, PRESETS, prepare, build, train, score, use,
+                takes=(Image, Row), read=read, loss=loss, probe=probe)  # fmt: skip

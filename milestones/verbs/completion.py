@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from . import VERBS
 from .words import answer
 
+CALL = "milestones completion words"  # what the scripts run at each press of the key
 SCRIPTS = {
-    "bash": '_milestones() { COMPREPLY=($(compgen -W "$(milestones completion words'
-    ' "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)" -- "${COMP_WORDS[COMP_CWORD]}")); }\ncomplete -o default -F _milestones milestones',
-    "zsh": '_milestones() { compadd -- ${(f)"$(milestones completion words'
-    ' ${words[2,CURRENT]} 2>/dev/null)"}; _files }\n'
+    "bash": "_milestones() { local words; words=$(" + CALL + ' "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)\n'
+    '  COMPREPLY=($(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}")); }\n'
+    "complete -o default -F _milestones milestones",
+    "zsh": '_milestones() { compadd -- ${(f)"$(' + CALL + ' ${words[2,CURRENT]} 2>/dev/null)"}; _files }\n'
     "compdef _milestones milestones",
-    "fish": "complete -c milestones -a '(milestones completion words"
-    " (commandline -opc)[2..-1] (commandline -ct) 2>/dev/null)'",
+    "fish": "complete -c milestones -a '(" + CALL + " (commandline -opc)[2..-1] (commandline -ct) 2>/dev/null)'",
 }
 PAGE_VERBS = ("train", "show", "fork")
 RUN_VERBS = ("use", "score", "resume", "compare")

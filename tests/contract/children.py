@@ -70,7 +70,7 @@ def arm(when: str, at: int, act: Callable[[], Any]) -> None:
     if when == "step":  # in the page's own code, which logs once a step
         before(Run, "log", lambda *_, **__: tick())
     elif when == "rename":  # the new state is written, the old one still stands
-        before(os, "replace", lambda old, new: tick() if "state" in str(new) else None)
+        before(os, "replace", lambda old, new: tick() if Path(new).parent.name == "state" else None)
     elif when == "renamed":  # the new state stands, status.json does not know
         before(Run, "_status", lambda *_: tick())
     elif when == "line":  # half a line of the log is written
@@ -87,7 +87,7 @@ def arm(when: str, at: int, act: Callable[[], Any]) -> None:
     elif when == "report":
         before(execute, "write_report", lambda *_: tick())
     elif when == "weights":
-        before(folder.os, "replace", lambda old, new: tick() if "weights" in str(new) else None)
+        before(folder.os, "replace", lambda old, new: tick() if Path(new).name.startswith("weights") else None)
     else:
         raise ValueError(when)
 
@@ -97,8 +97,11 @@ def train(root: str, page: str, settings: Mapping[str, Any], order: Mapping[str,
     """Train as the command does, saving every few steps, and end as it would; at a moment, be killed or signalled.
 
     The message to the user, or the traceback, goes to the file `said`."""
+    import milestones.core.plan as plan
     from milestones.core.errors import UserError
     from milestones.verbs.execute import Order, begin, go_on
+
+    plan.SECONDS = 0.0
 
     if every:
         save_every(every)

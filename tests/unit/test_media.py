@@ -201,6 +201,9 @@ def test_read_by_suffix_and_content(tmp_path: Path) -> None:
         UserError, match="a picture, a table or a folder of pictures, got nothing-here, which does not exist"
     ):
         read("nothing-here")
+    (tmp_path / "loose").symlink_to(tmp_path / "gone")
+    with pytest.raises(UserError, match="a readable file, got"):
+        read(tmp_path / "loose")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="a folder with pictures, got"):
         read(tmp_path / "empty")
@@ -232,6 +235,15 @@ def test_missing_table_and_missing_pyarrow(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     (tmp_path / "a.parquet").write_bytes(b"PAR1")
     with pytest.raises(UserError, match=r'pyarrow, which reads Parquet files.*pip install "milestones\[tables\]"'):
+        sheet(tmp_path / "a.parquet")
+
+
+def test_a_table_that_would_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pandas = pytest.importorskip("pandas", reason='Parquet needs an extra: pip install "milestones[tables]"')
+    pandas.DataFrame({"a": range(9)}).to_parquet(tmp_path / "a.parquet")
+    assert sheet(tmp_path / "a.parquet").columns == {"a": list(range(9))}
+    monkeypatch.setattr("milestones.media.sheet.CELLS", 8)
+    with pytest.raises(UserError, match=r"a table of at most 8 cells, got more in .*Take a sample of its rows"):
         sheet(tmp_path / "a.parquet")
 
 

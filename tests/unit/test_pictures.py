@@ -17,6 +17,7 @@ from milestones.core.errors import UserError
 from milestones.core.source import Choice, Place
 from milestones.data import fetch
 from milestones.data.kinds import kind, sight
+from milestones.data.listing import decoded, entries
 from milestones.data.pictures import pictures, seen
 from milestones.media import Image
 
@@ -47,8 +48,9 @@ def idx(path: Path, array: np.ndarray) -> None:
 
 
 @pytest.fixture(autouse=True)
-def nothing_at_hand(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MILESTONES_DATA", raising=False)
+def nothing_at_hand(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "shared_data" not in request.fixturenames:
+        monkeypatch.delenv("MILESTONES_DATA", raising=False)
     monkeypatch.setattr("milestones.data.pictures.DEBIAN", home / "no-debian")
 
 
@@ -86,7 +88,10 @@ def test_sixteen_is_the_middle_made_smaller() -> None:
     middle = whole.train.examples.image[:50, :, 2:-2, 2:-2].float()
     exact = torch.nn.functional.interpolate(middle, (16, 16), mode="area")
     # 24 to 16: "area" takes whole pixels, a box filter weighs halves; so compare the sums of 3 x 3 and 2 x 2.
-    sums = torch.nn.functional.avg_pool2d(middle, 3), torch.nn.functional.avg_pool2d(small.train.examples.image[:50].float(), 2)
+    sums = (
+        torch.nn.functional.avg_pool2d(middle, 3),
+        torch.nn.functional.avg_pool2d(small.train.examples.image[:50].float(), 2),
+    )
     assert (sums[0] - sums[1]).abs().max() <= 1
     assert exact.shape == small.train.examples.image[:50].shape
     assert "the middle 24 x 24 of 28 x 28 scaled to 16 x 16" in small.facts["data"]["note"]
@@ -128,16 +133,15 @@ def test_usps(shared_data, tmp_path: Path) -> None:
             lines = [f"{k}.0000 " + " ".join(f"{v / 1000:.4f}" for v in row.ravel().tolist()) + " \n"
                      for k, row in zip(label, image, strict=True)]  # fmt: skip
             (tmp_path / f"zip.{split}.gz").write_bytes(gzip.compress("".join(lines).encode(), 1))
-    for name in (tmp_path, tmp_path / "zip.train.gz"):
-        text = pictures(place(name), side=16)
-        assert text.facts["data"]["sha256"] == data.facts["data"]["sha256"]
+    text = pictures(place(tmp_path / "zip.train.gz"), side=16)
+    assert text.facts["data"]["sha256"] == data.facts["data"]["sha256"]
     wide = pictures(place(path), side=28)
     assert wide.train.examples.image[:, :, :4].max() == 0 and wide.train.examples.image[:, :, 4].max() > 0
     assert wide.facts["box"] == 20
 
 
 def test_mnist_from_the_cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="MNIST's four IDX files, got not all in .*milestones data mnist --download"):
+    with pytest.raises(UserError, match=r"MNIST's four IDX files, got not all in .*milestones data mnist --download"):
         pictures(place("mnist"))
     cached = fetch.cache() / "mnist"
     cached.mkdir(parents=True)
@@ -208,7 +212,7 @@ def test_csv_and_jsonl_that_name_files(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("path,kind,split\n" + lines)
     with pytest.raises(UserError, match=r"a label column, got path, kind, split in .* Name it with --target COLUMN"):
         pictures(place(tmp_path / "list.csv"))
-    with pytest.raises(UserError, match="the target column 'knd', got columns path, kind, split .*Did you mean 'kind'"):
+    with pytest.raises(UserError, match=r"target column 'knd', got columns path, kind, split .*Did you mean 'kind'"):
         pictures(place(tmp_path / "list.csv", "knd"))
     data = pictures(place(tmp_path / "list.csv", "kind"), side=20)
     assert (len(data.train), len(data.valid), len(data.test)) == (15, 3, 6)
@@ -216,7 +220,10 @@ def test_csv_and_jsonl_that_name_files(tmp_path: Path) -> None:
     assert sum(map(len, pictures(place(tmp_path / "list.jsonl"))[:3])) == 24
     assert kind(str(tmp_path / "list.jsonl")) == kind(str(tmp_path / "list.csv")) == kind(str(root)) == "pictures"
     for content, words in [
-        ("path,label\nphotos/a/0.png,a\nphotos/a/99.png,b\n", r"the pictures that .* names, got 1 of 2 missing, first .*99\.png \(line 3\)"),
+        (
+            "path,label\nphotos/a/0.png,a\nphotos/a/99.png,b\n",
+            r"the pictures that .* names, got 1 of 2 missing, first .*99\.png \(line 3\)",
+        ),
         ("path,label\nphotos/a/0.png,\n", r"a label for each picture, got none in .* line 2"),
         ("path,label,split\nphotos/a/0.png,a,tomorrow\n", "train, valid or test as split, got 'tomorrow'"),
         ("name,label\na,b\n", r"a column that names the pictures \(file\)"),
@@ -232,7 +239,9 @@ def test_npz(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", image=image, label=label)
     plain = pictures(place(tmp_path / "a.npz"), side=20)
     assert plain.facts["labels"] == ["ant", "bee", "cat"] and len(plain.test) == 6
-    np.savez(tmp_path / "b.npz", x_train=image[..., None] / 255, y_train=label, x_test=image[:9, None], y_test=label[:9])
+    np.savez(
+        tmp_path / "b.npz", x_train=image[..., None] / 255, y_train=label, x_test=image[:9, None], y_test=label[:9]
+    )
     split = pictures(place(tmp_path / "b.npz"), side=20)
     assert len(split.test) == 9 and torch.equal(split.test.examples.image[:, 0], torch.from_numpy(image[:9]))
     colour = np.stack([image, image // 2, image // 3], -1)
@@ -249,12 +258,12 @@ def test_npz(tmp_path: Path) -> None:
         ({"image": np.zeros((4, 2, 2), np.uint8)}, "a .npz with image and label, .*with image. Rename its arrays"),
         ({"image": np.zeros((4, 2, 2)), "label": np.zeros(3, int)}, r"4 labels, whole numbers or texts, got \(3,\)"),
         ({"image": np.zeros((4, 2)), "label": np.zeros(4, int)}, "N x H x W pictures, grey or colour"),
-        ({"image": np.full((4, 2, 2), 999.0), "label": np.zeros(4, int)}, "grey levels 0 to 255, 0 to 1 or -1 to 1, got 999"),
+        ({"image": np.full((4, 2, 2), 999.0), "label": np.zeros(4, int)}, "0 to 255, 0 to 1 or -1 to 1, got 999"),
         ({"image": np.full((4, 2, 2), np.nan), "label": np.zeros(4, int)}, "finite grey levels, got NaN"),
         ({"image": np.zeros((4, 2, 2)), "label": np.zeros(4, int)}, "pictures of at least two classes, got 1"),
         ({"image": np.zeros((4, 2, 2)), "label": np.arange(4) // 3}, "at least 3 examples of each class, got 1 of '1'"),
         ({"image": np.zeros((4, 2, 2)), "label": np.array([None] * 4)}, "it holds Python objects"),
-        ({"image": np.zeros((0, 2, 2)), "label": np.zeros(0, int)}, r"pictures, got \(0, 2, 2\)"),
+        ({"image": np.zeros((0, 2, 2)), "label": np.zeros(0, int)}, r"at least one picture, got \(0, 2, 2\)"),
         ({"x_train": np.zeros((6, 2, 2)), "y_train": np.arange(6) // 3, "x_test": np.zeros((1, 2, 2)), "y_test": [7]},
          "classes that are in train, got '7' only in valid or test"),
     ],
@@ -265,9 +274,23 @@ def test_bad_npz(tmp_path: Path, arrays: dict, words: str) -> None:
         pictures(place(tmp_path / "a.npz"))
 
 
+def test_an_npz_that_would_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez_compressed(tmp_path / "a.npz", image=np.zeros((999, 40, 40)), label=np.zeros(999, int))
+    monkeypatch.setattr("milestones.data.arrays.LARGEST", 1_000_000)
+    with pytest.raises(UserError, match=r"at most 1,000,000 bytes of arrays, got 12,79.*Take a sample"):
+        pictures(place(tmp_path / "a.npz"))
+
+
+def test_what_cannot_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a readable folder, got"):
+        entries(tmp_path / "none")
+    ((frame, _, problem),) = decoded([tmp_path / "none.png"], 8)
+    assert frame is None and "a readable picture, got" in str(problem)
+
+
 def test_damaged_npz_and_idx(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(b"PK\3\4 nothing")
-    with pytest.raises(UserError, match="a .npz with image and label"):
+    with pytest.raises(UserError, match=r"a .npz with image and label"):
         pictures(place(tmp_path / "a.npz"))
     images, labels = tmp_path / "train-images-idx3-ubyte", tmp_path / "train-labels-idx1-ubyte"
     idx(images, np.stack([draw(k % 3, k) for k in range(30)]))
@@ -288,12 +311,12 @@ def test_damaged_npz_and_idx(tmp_path: Path) -> None:
             pictures(place(tmp_path))
     labels.unlink()
     (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(bytes(99))[:-9])
-    with pytest.raises(UserError, match="an IDX file, got .*which is truncated or damaged"):
+    with pytest.raises(UserError, match=r"an IDX file, got .*which is truncated or damaged"):
         pictures(place(tmp_path))
 
 
 def test_bad_usps_text(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="the USPS digits, got none in .*Bring zip.train and zip.test"):
+    with pytest.raises(UserError, match=r"the USPS digits, got none in .*Bring zip.train and zip.test"):
         pictures(place("usps"))
     (tmp_path / "zip.train").write_text("6 " + "0 " * 255 + "\n")
     for content, words in [
@@ -369,7 +392,9 @@ def test_bad_choices(tmp_path: Path) -> None:
     for split in ("80/20", "a/b/c", "90/10/0", "50/50/50"):
         with pytest.raises(UserError, match="--split as three percentages that make 100, or final"):
             pictures(place(tmp_path / "photos", split=split))
-    with pytest.raises(UserError, match=r"a folder, a list or arrays of pictures, got minst, which .*Did you mean 'mnist'"):
+    with pytest.raises(
+        UserError, match=r"a folder, a list or arrays of pictures, got minst, which .*Did you mean 'mnist'"
+    ):
         pictures(place("minst"))
     (tmp_path / "twins").mkdir()
     for name in "ab":

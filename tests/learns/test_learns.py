@@ -1,0 +1,55 @@
+"""Does each page learn? Its quick preset passes its threshold without being suspiciously perfect, in its time; and it
+can learn eight examples by heart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from milestones.catalog import TIMELINE, find, page
+from milestones.core.fit import evaluate, fit
+from milestones.core.run import Run
+from milestones.core.source import Data, Held, Place
+from milestones.verbs.execute import Order, begin
+
+# page: (largest error in percent, smallest believable error, seconds of training on two cores with time to spare)
+QUICK = {
+    "perceptron": (5.0, 0.0, 30.0),  # 0 is believable: the clouds are separable by construction
+    "mlp": (4.0, 0.5, 180.0),
+    "lenet1989": (4.0, 0.4, 180.0),
+    "lenet": (1.6, 0.3, 180.0),
+}
+
+
+def test_every_page_has_a_threshold() -> None:
+    assert set(QUICK) == {entry.name for entry in TIMELINE}
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_quick(name: str, tmp_path: Path) -> None:
+    most, least, seconds = QUICK[name]
+    report = begin(name, {}, Order(), tmp_path).report
+    assert least <= report["scores"]["error"]["value"] <= most
+    assert report["seconds"] <= seconds
+    assert report["ended"] == "finished"
+
+
+@pytest.mark.parametrize("name", ["mlp", "lenet1989", "lenet"])
+def test_learns_eight_examples_by_heart(name: str, tmp_path: Path) -> None:
+    system = page(find(name)).system
+    knobs = system.presets["modern" if "modern" in system.presets else "quick"]
+    place = Place(torch.device("cpu"), 0)
+    data: Data[Any] = system.prepare(knobs, place)
+    eight: Any = Held(type(next(data.train.sweep(8)))(*next(data.train.sweep(8))), place, "eight", "train")
+    model = system.build(knobs, data.facts)
+    before = evaluate(model, system.loss, eight)["loss"]
+    with Run(tmp_path, place, plan="exact") as run:
+        optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+        fit(model, system.loss, eight, run, steps=300, batch=8, optimizer=optimizer)
+    after = evaluate(model, system.loss, eight)
+    assert before > 1
+    assert after["loss"] < 0.02
+    assert after["error"] == 0
