@@ -2,7 +2,8 @@
 
 Standard input is a JSON object: who (ours, keras-tensorflow, keras-torch, lightning, skorch, pytorch), column
 (documented or tuned), seed, folder (of the IDX files), target (percent), cap (seconds), epochs (0: until the target or
-the cap), most (training pictures, for a smoke run) and settings (ours: steps, batch, lr, layout, precision, threads). The last line printed is a JSON object.
+the cap), most (training pictures, for a smoke run) and settings (ours: steps, batch, lr, layout, precision, threads).
+The last line printed is a JSON object.
 
 The clock starts when the libraries are imported and the decoded uint8 pictures lie in memory (as tensors or floats for
 the tuned ones), and is read after each evaluation. `documented` is what each project's own introduction does:
@@ -85,9 +86,20 @@ class Watch:
 def lenet_torch(softmax: bool = False) -> Any:
     from torch import nn
 
-    layers = [nn.Conv2d(1, 6, 5, padding=2), nn.Tanh(), nn.AvgPool2d(2),
-              nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten(),
-              nn.Linear(400, 120), nn.Tanh(), nn.Linear(120, 84), nn.Tanh(), nn.Linear(84, 10)]  # fmt: skip
+    layers = [
+        nn.Conv2d(1, 6, 5, padding=2),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(400, 120),
+        nn.Tanh(),
+        nn.Linear(120, 84),
+        nn.Tanh(),
+        nn.Linear(84, 10),
+    ]
     net = nn.Sequential(*layers, *([nn.Softmax(-1)] if softmax else []))
     assert sum(p.numel() for p in net.parameters()) == PARAMETERS
     return net
@@ -107,10 +119,10 @@ def tensors(image: np.ndarray, label: np.ndarray, layout: str = "") -> tuple[Any
 
 
 class Batches:
-    """Shuffled batches indexed out of tensors: what a DataLoader would do a picture at a time."""
+    """Batches indexed out of tensors: what a DataLoader would do a picture at a time."""
 
-    def __init__(self, image: Any, label: Any, size: int) -> None:
-        self.image, self.label, self.size = image, label, size
+    def __init__(self, image: Any, label: Any, size: int, shuffled: bool = True) -> None:
+        self.image, self.label, self.size, self.shuffled = image, label, size, shuffled
 
     def __len__(self) -> int:
         return -(-len(self.image) // self.size)
@@ -118,7 +130,7 @@ class Batches:
     def __iter__(self) -> Any:
         import torch
 
-        order = torch.randperm(len(self.image))
+        order = torch.randperm(len(self.image)) if self.shuffled else torch.arange(len(self.image))
         for begin in range(0, len(order), self.size):
             index = order[begin : begin + self.size]
             yield self.image[index], self.label[index]
@@ -129,7 +141,9 @@ def torch_error(net: Any, image: Any, label: Any, size: int = 1000) -> float:
 
     net.eval()
     with torch.no_grad():
-        wrong = sum(int((net(image[i : i + size]).argmax(-1) != label[i : i + size]).sum()) for i in range(0, len(image), size))
+        wrong = sum(
+            int((net(image[i : i + size]).argmax(-1) != label[i : i + size]).sum()) for i in range(0, len(image), size)
+        )
     net.train()
     return 100 * wrong / len(image)
 
@@ -158,7 +172,9 @@ def settings_of(ask: dict[str, Any]) -> dict[str, Any]:
     preset = "fashion" if "fashion" in system.presets else "quick"
     knobs = system.presets[preset]
     if preset == "quick":
-        knobs = knobs.model_copy(update={**ask["fallback"], **dict.fromkeys(("shift", "rotate", "scale", "slant", "elastic"), 0.0)})
+        knobs = knobs.model_copy(
+            update={**ask["fallback"], **dict.fromkeys(("shift", "rotate", "scale", "slant", "elastic"), 0.0)}
+        )
     if any((knobs.shift, knobs.rotate, knobs.scale, knobs.slant, knobs.elastic)):
         sys.exit("expected a preset without distortions, which the tuned peers could not be given")
     import torch
@@ -171,7 +187,9 @@ def settings_of(ask: dict[str, Any]) -> dict[str, Any]:
     batch = Labelled(image, torch.arange(knobs.batch) % 10)
     with tempfile.TemporaryDirectory() as cache:
         os.environ["XDG_CACHE_HOME"] = cache
-        found = plans.measure(model, lambda twin, plan: system.loss(twin, plan.lay(batch))["loss"], knobs.batch, None, torch.device("cpu"))
+        found = plans.measure(
+            model, lambda twin, plan: system.loss(twin, plan.lay(batch))["loss"], knobs.batch, None, torch.device("cpu")
+        )
     ours = {"preset": preset, **knobs.model_dump()}
     if ask.get("steps"):
         ours["steps"] = ask["steps"]
@@ -202,15 +220,25 @@ def ours(ask: dict[str, Any], watch: Watch) -> dict[str, Any]:
     module.system = dataclasses.replace(module.system, prepare=timed)
     names = set(module.system.presets["quick"].model_dump())
     with tempfile.TemporaryDirectory() as folder:
-        os.environ.update(XDG_CACHE_HOME=folder, MILESTONES_DATA=str(Path(ask["folder"]).parent))  # no plan is remembered
+        os.environ.update(
+            XDG_CACHE_HOME=folder, MILESTONES_DATA=str(Path(ask["folder"]).parent)
+        )  # no plan is remembered
         order = execute.Order(preset=settings["preset"], seed=ask["seed"], data="fashion")
         done = execute.begin("lenet", {k: v for k, v in settings.items() if k in names}, order, folder, watch=seen)
         lines = [json.loads(line) for line in (done.folder / "log.jsonl").read_text().splitlines()]
     before = first[0] - watch.began
-    watch.curve = [(round(before + line["seconds"], 3), round(line["valid_error"], 4)) for line in lines if "valid_error" in line]
+    watch.curve = [
+        (round(before + line["seconds"], 3), round(line["valid_error"], 4)) for line in lines if "valid_error" in line
+    ]
     report = done.report
-    return watch.answer(report["scores"]["error"]["value"], before_steps=round(before, 3), plan=report["plan"],
-                        rate=report["rate"], parameters=report["parameters"], train_seconds=report["seconds"])  # fmt: skip
+    return watch.answer(
+        report["scores"]["error"]["value"],
+        before_steps=round(before, 3),
+        plan=report["plan"],
+        rate=report["rate"],
+        parameters=report["parameters"],
+        train_seconds=report["seconds"],
+    )
 
 
 # peers
@@ -234,30 +262,47 @@ def keras_on(backend: str, ask: dict[str, Any], pictures: Pictures, watch: Watch
         if not tuned:
             return {}
         bound = 1 / math.sqrt(fan_in)
-        return {"kernel_initializer": keras.initializers.RandomUniform(-bound, bound),
-                "bias_initializer": keras.initializers.RandomUniform(-bound, bound)}  # fmt: skip
+        return {
+            "kernel_initializer": keras.initializers.RandomUniform(-bound, bound),
+            "bias_initializer": keras.initializers.RandomUniform(-bound, bound),
+        }
 
     change = pictures.normal if tuned else lambda image: image.astype("float32") / 255
     if tuned:
-        parts = {name: (change(getattr(pictures, name)[0])[..., None], getattr(pictures, name)[1]) for name in ("train", "valid")}
+        parts = {
+            name: (change(getattr(pictures, name)[0])[..., None], getattr(pictures, name)[1])
+            for name in ("train", "valid")
+        }
     batch = settings["batch"] if tuned else 128
     each = -(-len(pictures.train[0]) // batch)
     watch.start()
     if not tuned:
-        parts = {name: (change(getattr(pictures, name)[0])[..., None], getattr(pictures, name)[1]) for name in ("train", "valid")}
-    model = keras.Sequential([
-        keras.Input((28, 28, 1)),
-        layers.Conv2D(6, 5, padding="same", activation="tanh", **as_torch(25)), layers.AveragePooling2D(),
-        layers.Conv2D(16, 5, activation="tanh", **as_torch(150)), layers.AveragePooling2D(), layers.Flatten(),
-        layers.Dense(120, activation="tanh", **as_torch(400)), layers.Dense(84, activation="tanh", **as_torch(120)),
-        layers.Dense(10, activation=None if tuned else "softmax", dtype="float32", **as_torch(84)),
-    ])  # fmt: skip
+        parts = {
+            name: (change(getattr(pictures, name)[0])[..., None], getattr(pictures, name)[1])
+            for name in ("train", "valid")
+        }
+    model = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Conv2D(6, 5, padding="same", activation="tanh", **as_torch(25)),
+            layers.AveragePooling2D(2),
+            layers.Conv2D(16, 5, activation="tanh", **as_torch(150)),
+            layers.AveragePooling2D(2),
+            layers.Flatten(),
+            layers.Dense(120, activation="tanh", **as_torch(400)),
+            layers.Dense(84, activation="tanh", **as_torch(120)),
+            layers.Dense(10, activation=None if tuned else "softmax", dtype="float32", **as_torch(84)),
+        ]
+    )
     assert model.count_params() == PARAMETERS
     if tuned:
         rate = keras.optimizers.schedules.CosineDecay(settings["lr"], watch.epochs * each)
-        model.compile(optimizer=keras.optimizers.Adam(rate, epsilon=1e-8), metrics=["accuracy"],
-                      loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-                      steps_per_execution=10 if backend == "tensorflow" else 1)  # fmt: skip
+        model.compile(
+            optimizer=keras.optimizers.Adam(rate, epsilon=1e-8),
+            metrics=["accuracy"],
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            steps_per_execution=10 if backend == "tensorflow" else 1,
+        )
     else:
         model.compile(loss="sparse_categorical_crossentropy", optimizer="adam", metrics=["accuracy"])
 
@@ -265,8 +310,14 @@ def keras_on(backend: str, ask: dict[str, Any], pictures: Pictures, watch: Watch
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             self.model.stop_training = watch.over(100 - 100 * logs["val_accuracy"])
 
-    model.fit(*parts["train"], batch_size=batch, epochs=watch.epochs or 1000, validation_data=parts["valid"],
-              callbacks=[Ended()], verbose=0 if tuned else "auto")  # fmt: skip
+    model.fit(
+        *parts["train"],
+        batch_size=batch,
+        epochs=watch.epochs or 1000,
+        validation_data=parts["valid"],
+        callbacks=[Ended()],
+        verbose=0 if tuned else "auto",
+    )
     score = model.evaluate(change(pictures.test[0])[..., None], pictures.test[1], verbose=0)
     return watch.answer(100 - 100 * score[1])
 
@@ -308,20 +359,36 @@ def lightning(ask: dict[str, Any], pictures: Pictures, watch: Watch) -> dict[str
             if not trainer.sanity_checking and watch.over(float(trainer.callback_metrics["valid_error"])):
                 trainer.should_stop = True
 
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False,
-             "num_sanity_val_steps": 0, "precision": "bf16-mixed" if settings["precision"] == "bfloat16" else "32-true"}  # fmt: skip
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+        "precision": "bf16-mixed" if settings["precision"] == "bfloat16" else "32-true",
+    }
     if tuned:
-        train = Batches(*tensors(pictures.normal(pictures.train[0]), pictures.train[1], settings["layout"]), settings["batch"])
-        held = tensors(pictures.normal(pictures.valid[0]), pictures.valid[1], settings["layout"])
-        valid = [(held[0][i : i + 1000], held[1][i : i + 1000]) for i in range(0, HELD_OUT, 1000)]
+        train = Batches(
+            *tensors(pictures.normal(pictures.train[0]), pictures.train[1], settings["layout"]), settings["batch"]
+        )
+        valid = Batches(
+            *tensors(pictures.normal(pictures.valid[0]), pictures.valid[1], settings["layout"]), 1000, shuffled=False
+        )
     watch.start()
     if not tuned:
-        train = DataLoader(TensorDataset(*tensors(pictures.train[0].astype(np.float32) / 255, pictures.train[1])), 64, shuffle=True)
+        train = DataLoader(
+            TensorDataset(*tensors(pictures.train[0].astype(np.float32) / 255, pictures.train[1])), 64, shuffle=True
+        )
         valid = DataLoader(TensorDataset(*tensors(pictures.valid[0].astype(np.float32) / 255, pictures.valid[1])), 64)
     module = Classifier()
     with tempfile.TemporaryDirectory() as folder:
-        trainer = pl.Trainer(max_epochs=watch.epochs or 1000, accelerator="cpu", default_root_dir=folder,
-                             callbacks=[Ended()], **(quiet if tuned else {}))  # fmt: skip
+        trainer = pl.Trainer(
+            max_epochs=watch.epochs or 1000,
+            accelerator="cpu",
+            default_root_dir=folder,
+            callbacks=[Ended()],
+            **(quiet if tuned else {}),
+        )
         trainer.fit(module, train, valid)
     change = pictures.normal if tuned else lambda image: image.astype(np.float32) / 255
     return watch.answer(torch_error(module.net, *tensors(change(pictures.test[0]), pictures.test[1])))
@@ -360,16 +427,34 @@ def skorch(ask: dict[str, Any], pictures: Pictures, watch: Watch) -> dict[str, A
     watch.start()
     if tuned:
         schedule = LRScheduler(torch.optim.lr_scheduler.LambdaLR, lr_lambda=cosine(total), step_every="batch")
-        net = Cast(laid(lenet_torch(), settings), criterion=torch.nn.CrossEntropyLoss, optimizer=torch.optim.Adam, lr=settings["lr"],
-                   optimizer__fused=True, max_epochs=watch.epochs, batch_size=settings["batch"], iterator_train=Fast,
-                   iterator_valid__batch_size=1000, train_split=predefined_split(valid), classes=list(range(10)),
-                   callbacks=[schedule, Ended()], verbose=0)  # fmt: skip
+        net = Cast(
+            laid(lenet_torch(), settings),
+            criterion=torch.nn.CrossEntropyLoss,
+            optimizer=torch.optim.Adam,
+            lr=settings["lr"],
+            optimizer__fused=True,
+            max_epochs=watch.epochs,
+            batch_size=settings["batch"],
+            iterator_train=Fast,
+            iterator_valid__batch_size=1000,
+            train_split=predefined_split(valid),
+            classes=list(range(10)),
+            callbacks=[schedule, Ended()],
+            verbose=0,
+        )
     else:
         train = TensorDataset(*tensors(change(pictures.train[0]), pictures.train[1]))
         valid = TensorDataset(*tensors(change(pictures.valid[0]), pictures.valid[1]))
-        net = NeuralNetClassifier(lenet_torch(softmax=True), optimizer=torch.optim.Adam, lr=0.002, max_epochs=1000,
-                                  iterator_train__shuffle=True, train_split=predefined_split(valid),
-                                  classes=list(range(10)), callbacks=[Ended()])  # fmt: skip
+        net = NeuralNetClassifier(
+            lenet_torch(softmax=True),
+            optimizer=torch.optim.Adam,
+            lr=0.002,
+            max_epochs=1000,
+            iterator_train__shuffle=True,
+            train_split=predefined_split(valid),
+            classes=list(range(10)),
+            callbacks=[Ended()],
+        )
         net.set_params(max_epochs=watch.epochs or 1000)
     net.fit(train, None)
     return watch.answer(torch_error(net.module_, *tensors(change(pictures.test[0]), pictures.test[1])))
@@ -393,7 +478,9 @@ def pytorch(ask: dict[str, Any], pictures: Pictures, watch: Watch) -> dict[str, 
         optimizer = torch.optim.Adam(net.parameters(), settings["lr"], fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, step_at)
     else:
-        train = DataLoader(TensorDataset(*tensors(pictures.normal(pictures.train[0]), pictures.train[1])), 64, shuffle=True)
+        train = DataLoader(
+            TensorDataset(*tensors(pictures.normal(pictures.train[0]), pictures.train[1])), 64, shuffle=True
+        )
         valid = tensors(pictures.normal(pictures.valid[0]), pictures.valid[1])
         net = lenet_torch()
         optimizer = torch.optim.Adadelta(net.parameters(), lr=1.0)

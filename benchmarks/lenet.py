@@ -11,6 +11,7 @@ MILESTONES_DATA names a folder with fashion-mnist in it, or `milestones data fas
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import measure
-from measure import HERE, ROOT, Results, Value, ask, peers_python, ratios, say, spread, table
+from _results import Results, project
+from measure import HERE, ROOT, Value, ask, peers_python, ratios, say, spread, table
 
 TARGET, CAP = 10.0, 180.0  # percent of the validation images; seconds
 PEERS = ("keras-tensorflow", "keras-torch", "lightning", "skorch", "pytorch")
@@ -30,8 +32,11 @@ EXAMPLES = 55_000
 def data_folder() -> str:
     """The folder of Fashion-MNIST's four files."""
     cache = os.environ.get("XDG_CACHE_HOME", "")
-    roots = [os.environ.get("MILESTONES_DATA", ""), str((Path(cache) if cache else Path.home() / ".cache") / "milestones"),
-             "/usr/share/datasets"]  # fmt: skip
+    roots = [
+        os.environ.get("MILESTONES_DATA", ""),
+        str((Path(cache) if cache else Path.home() / ".cache") / "milestones"),
+        "/usr/share/datasets",
+    ]
     for root in filter(None, roots):
         for name in ("fashion-mnist", "fashion"):
             if list((Path(root) / name).glob("train-images-idx3-ubyte*")):
@@ -45,14 +50,23 @@ def pair(peer: str, column: str, seed: int, env: dict[str, str], common: Value, 
     found: Value = {}
     for who in ("ours", peer) if seed % 2 == 0 else (peer, "ours"):
         mine = epochs if column == "tuned" or who == "ours" else int(quick)
-        question = {**common, "who": who, "column": column, "seed": seed, "epochs": mine, "settings": settings,
-                    "most": 2000 if quick else None}  # fmt: skip
+        question = {
+            **common,
+            "who": who,
+            "column": column,
+            "seed": seed,
+            "epochs": mine,
+            "settings": settings,
+            "most": 2000 if quick else None,
+        }
         name = "ours" if who == "ours" else "peer"
         found[name] = ask([peers_python(), str(HERE / "_peers.py")], question, env, tries=1 if quick else measure.TRIES)
         reached = found[name]["reached"]
         error = found[name]["curve"][-1][1]
-        text = f"{reached:6.2f} s" if reached is not None else f"not reached, {error:.2f} % after {found[name]['curve'][-1][0]:.0f} s"
-        say(f"  seed {seed} {who:17}{text}; test error {found[name]['test_error']:.2f} %; others {found[name]['foreign']:.0f} %")
+        end = found[name]["curve"][-1][0]
+        text = f"{reached:6.2f} s" if reached is not None else f"not reached, {error:.2f} % after {end:.0f} s"
+        test, foreign = found[name]["test_error"], found[name]["foreign"]
+        say(f"  seed {seed} {who:17}{text}; test error {test:.2f} %; others {foreign:.0f} %")
     return found
 
 
@@ -64,14 +78,22 @@ def seconds_of(run: Value) -> float:
 def summed(pairs: Sequence[Value]) -> Value:
     ours, theirs = [p["ours"] for p in pairs], [p["peer"] for p in pairs]
     return {
-        "ours": spread([seconds_of(r) for r in ours]), "peer": spread([seconds_of(r) for r in theirs]),
-        "cold_ours": spread([r["cold"] or CAP for r in ours]), "cold_peer": spread([r["cold"] or CAP for r in theirs]),
-        "not_reached": {"ours": sum(r["reached"] is None for r in ours), "peer": sum(r["reached"] is None for r in theirs)},
+        "ours": spread([seconds_of(r) for r in ours]),
+        "peer": spread([seconds_of(r) for r in theirs]),
+        "cold_ours": spread([r["cold"] or CAP for r in ours]),
+        "cold_peer": spread([r["cold"] or CAP for r in theirs]),
+        "not_reached": {
+            "ours": sum(r["reached"] is None for r in ours),
+            "peer": sum(r["reached"] is None for r in theirs),
+        },
         "dirty": sum(r["dirty"] for r in ours + theirs),
         "times": ratios([seconds_of(r) for r in theirs], [seconds_of(r) for r in ours]),
         "ours_to_peer": ratios([seconds_of(r) for r in ours], [seconds_of(r) for r in theirs]),
-        "test_error": {"ours": spread([r["test_error"] for r in ours]), "peer": spread([r["test_error"] for r in theirs])},
-    }  # fmt: skip
+        "test_error": {
+            "ours": spread([r["test_error"] for r in ours]),
+            "peer": spread([r["test_error"] for r in theirs]),
+        },
+    }
 
 
 def verdict(summary: Value) -> list[str]:
@@ -85,20 +107,31 @@ def verdict(summary: Value) -> list[str]:
                 times = found[best]["times"]
                 word = "reached" if times["mean"] >= least else "MISSED"
                 bound = "at least " * bool(found[best]["not_reached"]["peer"])
-                lines.append(f"{cpu}: best {column} peer is {best}; ours is {bound}{times['mean']:.2f} times as fast "
-                             f"({times['min']:.2f} to {times['max']:.2f}); must: {least}: {word}")  # fmt: skip
+                lines.append(
+                    f"{cpu}: best {column} peer is {best}; ours is {bound}{times['mean']:.2f} times as fast "
+                    f"({times['min']:.2f} to {times['max']:.2f}); must: {least}: {word}"
+                )
     return lines
 
 
 def row(key: str, found: Value) -> list[str]:
     def told(value: Value, missing: int) -> str:
-        return f"{'≥' if missing else ''}{value['mean']:.2f} ± {value['sd']:.2f}" + (f" ({missing} not)" if missing else "")
+        return f"{'≥' if missing else ''}{value['mean']:.2f} ± {value['sd']:.2f}" + (
+            f" ({missing} not)" if missing else ""
+        )
 
     cpu, column, peer = key.split("/")
     missing, times, ratio = found["not_reached"], found["times"], found["ours_to_peer"]
-    return [f"{cpu} {column} {peer}", told(found["ours"], missing["ours"]), told(found["peer"], missing["peer"]),
-            f"{times['mean']:.2f} ({times['min']:.2f}-{times['max']:.2f})", f"{ratio['mean']:.3f} ± {ratio['sd']:.3f}",
-            f"{found['test_error']['ours']['mean']:.2f}", f"{found['test_error']['peer']['mean']:.2f}", str(found["dirty"])]  # fmt: skip
+    return [
+        f"{cpu} {column} {peer}",
+        told(found["ours"], missing["ours"]),
+        told(found["peer"], missing["peer"]),
+        f"{times['mean']:.2f} ({times['min']:.2f}-{times['max']:.2f})",
+        f"{ratio['mean']:.3f} ± {ratio['sd']:.3f}",
+        f"{found['test_error']['ours']['mean']:.2f}",
+        f"{found['test_error']['peer']['mean']:.2f}",
+        str(found["dirty"]),
+    ]
 
 
 def main() -> int:
@@ -106,19 +139,32 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", nargs="*", default=list(PEERS), choices=PEERS, metavar="PEER", help=", ".join(PEERS))
     parser.add_argument("--column", choices=COLUMNS, help="one of the two columns")
-    parser.add_argument("--quick", action="store_true", help="a smoke run: one epoch each, one seed; says nothing about speed")
+    parser.add_argument(
+        "--quick", action="store_true", help="a smoke run: one epoch each, one seed; says nothing about speed"
+    )
     parser.add_argument("--fresh", action="store_true", help="measure again what was measured already")
     args: Any = parser.parse_args()
     seeds = 1 if args.quick else args.seeds
     python, env = peers_python(), {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"}
     common: Value = {"folder": data_folder(), "target": TARGET, "cap": CAP}
-    files = [*measure.project("lenet"), ROOT / "milestones" / "verbs" / "execute.py", Path(__file__), HERE / "_peers.py", HERE / "peers.txt"]
+    files = [
+        *project("lenet"),
+        ROOT / "milestones" / "verbs" / "execute.py",
+        Path(__file__),
+        HERE / "_peers.py",
+        HERE / "peers.txt",
+    ]
     results = Results("lenet", files, python, args.fresh, args.quick, target=TARGET, cap=CAP, seeds=list(range(seeds)))
     summary: Value = {}
     for cpu, more in measure.instruction_sets().items():
         held = {**env, **more}
         question = {"who": "settings", "fallback": FALLBACK, "steps": 100 if args.quick else 0}
-        settings = results.part(f"{cpu}/settings", lambda: ask([python, str(HERE / "_peers.py")], question, held, 1 if args.quick else measure.TRIES))  # noqa: B023
+        settings = results.part(
+            f"{cpu}/settings",
+            functools.partial(
+                ask, [python, str(HERE / "_peers.py")], question, held, 1 if args.quick else measure.TRIES
+            ),
+        )
         names = ("preset", "steps", "batch", "lr", "layout", "precision", "threads")
         settings = {name: settings[name] for name in names}
         say(f"{cpu}: {settings}")
@@ -126,12 +172,15 @@ def main() -> int:
             for column in [args.column] if args.column else COLUMNS:
                 for peer in args.only:
                     say(f"{cpu} {column} {peer}")
-                    results.part(f"{cpu}/{column}/{peer}/{seed}", lambda: pair(peer, column, seed, held, common, settings, args.quick))  # noqa: B023
+                    results.part(
+                        f"{cpu}/{column}/{peer}/{seed}",
+                        functools.partial(pair, peer, column, seed, held, common, settings, args.quick),
+                    )
         for column in COLUMNS:
             for peer in PEERS:
                 key = f"{cpu}/{column}/{peer}"
-                pairs = [results.content["parts"].get(f"{key}/{seed}") for seed in range(seeds)]
-                if all(p and p["code"] == results.code for p in pairs):
+                pairs = [found for seed in range(seeds) if (found := results.kept(f"{key}/{seed}"))]
+                if len(pairs) == seeds:
                     summary[key] = summed(pairs)
     results.write(peers=summary, verdict=verdict(summary))
     head = ["", "ours, s", "peer, s", "peer / ours", "ours / peer", "test ours, %", "peer, %", "dirty runs"]

@@ -2,17 +2,12 @@
 
 Each thing measured is a process of its own, so that one's threads, caches and memory never help or harm the next.
 While it runs, the processor time that other processes take is read from /proc/stat; a run in which they took more
-than 10 % of the machine is repeated, and kept marked as dirty if that does not help. What was measured is written
-at once to results/NAME.json, with the code's hash: a benchmark that was stopped goes on where it was, and what was
-measured with other code is measured again.
+than 10 % of the machine is repeated, and kept marked as dirty if that does not help.
 """
 
 from __future__ import annotations
 
-import ast
-import datetime
 import functools
-import hashlib
 import json
 import os
 import platform
@@ -28,12 +23,10 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-RESULTS = HERE / "results"
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 MOST_FOREIGN = 10.0  # percent of the machine that other processes may take during a run
 TRIES = 3
 TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
-PACKAGES = ("torch", "numpy", "keras", "tensorflow", "lightning", "skorch", "scikit-learn")
 
 Value = dict[str, Any]
 
@@ -53,11 +46,9 @@ def processor() -> tuple[str, frozenset[str]]:
     name, flags = platform.processor() or platform.machine(), frozenset[str]()
     try:
         for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                name = value.strip()
-            if key.strip() == "flags":
-                flags = frozenset(value.split())
+            key, value = map(str.strip, line.split(":", 1)) if ":" in line else ("", "")
+            name = value if key == "model name" else name
+            flags = frozenset(value.split()) if key == "flags" else flags
     except OSError:
         pass
     return name, flags
@@ -77,18 +68,14 @@ def machine() -> Value:
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     note = "" if len(instruction_sets()) == 2 else "no AVX-512 here: native is AVX2, so there is one column for both"
-    return {"cpu": name, "cores": os.cpu_count(), "instructions": wide, "memory_gb": round(memory, 1),
-            "system": platform.platform(), "note": note}  # fmt: skip
-
-
-def versions(python: str) -> Value:
-    """The versions of what is installed beside `python`."""
-    code = ("import importlib.metadata as m, json, platform\nfound = {'python': platform.python_version()}\n"
-            f"for name in {PACKAGES!r}:\n"
-            "    for word in (name, name + '-cpu'):\n"
-            "        try: found[name] = m.version(word); break\n        except m.PackageNotFoundError: pass\n"
-            "print(json.dumps(found))")  # fmt: skip
-    return json.loads(subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout)
+    return {
+        "cpu": name,
+        "cores": os.cpu_count(),
+        "instructions": wide,
+        "memory_gb": round(memory, 1),
+        "system": platform.platform(),
+        "note": note,
+    }
 
 
 def used() -> tuple[float, float]:
@@ -104,8 +91,9 @@ def used() -> tuple[float, float]:
     return total, sum(own[:4])
 
 
-def run(words: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None,
-        stdin: str | None = None, timeout: float | None = None) -> Value:  # fmt: skip
+def run(
+    words: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None, stdin: str | None = None
+) -> Value:
     """Run one command to its end: exit code, output, seconds, peak memory, and the others' share in percent."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         before, own = used()
@@ -122,15 +110,21 @@ def run(words: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | 
             child.returncode = os.waitstatus_to_exitcode(status)
             peak = usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
         else:
-            child.wait(timeout)
+            child.wait()
         seconds = time.monotonic() - begin
         after, mine = used()
         foreign = 100 * max(0.0, (after - before) - (mine - own)) / (seconds * (os.cpu_count() or 1))
         out.seek(0)
         err.seek(0)
         texts = [stream.read().decode(errors="replace") for stream in (out, err)]
-    return {"code": child.returncode, "out": texts[0], "err": texts[1], "seconds": seconds, "peak_mb": peak,
-            "foreign": round(foreign, 1)}  # fmt: skip
+    return {
+        "code": child.returncode,
+        "out": texts[0],
+        "err": texts[1],
+        "seconds": seconds,
+        "peak_mb": peak,
+        "foreign": round(foreign, 1),
+    }
 
 
 def clean(measure: Callable[[], Value], tries: int = TRIES, short: float = 0.5) -> Value:
@@ -163,71 +157,16 @@ def ask(words: Sequence[str], question: Value, env: Mapping[str, str] | None = N
     return clean(once, tries)
 
 
-def code_hash(files: Iterable[Path]) -> str:
-    """Of what the code does: comments, layout and docstrings do not count."""
-    digest = hashlib.sha256()
-    for file in sorted(files):
-        text = file.read_text(encoding="utf-8")
-        if file.suffix == ".py":
-            tree = ast.parse(text)
-            for node in ast.walk(tree):
-                if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
-                    node.body = node.body[1:]
-            text = ast.dump(tree)
-        digest.update(text.encode())
-    return digest.hexdigest()[:16]
-
-
-def project(*pages: str) -> list[Path]:
-    """The files that decide how the project runs a page: no other page, no report."""
-    package = ROOT / "milestones"
-    files = [p for folder in ("core", "data", "parts") for p in (package / folder).glob("*.py")]
-    return files + [package / "systems" / f"{page}.py" for page in pages]
-
-
-class Results:
-    """results/NAME.json: all that one benchmark measured, part by part."""
-
-    def __init__(self, name: str, files: Iterable[Path], python: str, fresh: bool = False, smoke: bool = False, **about: Any) -> None:
-        RESULTS.mkdir(exist_ok=True)
-        self.path = RESULTS / f"{name}{'.smoke' if smoke else ''}.json"
-        self.code = code_hash([Path(__file__), *files])
-        try:
-            parts = {} if fresh else json.loads(self.path.read_text())["parts"]
-        except (OSError, ValueError, KeyError):
-            parts = {}
-        self.content: Value = {
-            "format": 1, "benchmark": name, "command": shlex.join(["python", f"benchmarks/{name}.py", *sys.argv[1:]]),
-            "smoke": smoke, "date": datetime.date.today().isoformat(), "machine": machine(),
-            "versions": versions(python), "code": self.code, **about, "parts": parts, "summary": {},
-        }  # fmt: skip
-        self._here = f"{self.content['machine']['cpu']}, {self.content['versions'].get('torch')}"
-        if self.content["machine"]["note"]:
-            say(f"note: {self.content['machine']['note']}")
-
-    def part(self, key: str, measure: Callable[[], Value]) -> Value:
-        """The part `key`: as measured before with this code on this machine, else measured now and kept."""
-        kept = self.content["parts"].get(key)
-        if kept and kept["code"] == self.code and kept["here"] == self._here:
-            return kept
-        value = {"code": self.code, "here": self._here, "when": datetime.datetime.now().isoformat(timespec="seconds")}
-        self.content["parts"][key] = {**value, **measure()}
-        self.write()
-        return self.content["parts"][key]
-
-    def write(self, **summary: Any) -> None:
-        self.content["summary"].update(summary)
-        current = {key: part for key, part in self.content["parts"].items() if part["code"] == self.code}
-        text = json.dumps({**self.content, "parts": current}, indent=1, ensure_ascii=False)
-        aside = self.path.with_suffix(".new")
-        aside.write_text(text + "\n", encoding="utf-8")
-        aside.replace(self.path)
-
-
 def spread(values: Sequence[float]) -> Value:
     """Mean, standard deviation, smallest, median and largest of what was measured."""
     sd = statistics.stdev(values) if len(values) > 1 else 0.0
-    found = {"mean": statistics.fmean(values), "sd": sd, "min": min(values), "median": statistics.median(values), "max": max(values)}
+    found = {
+        "mean": statistics.fmean(values),
+        "sd": sd,
+        "min": min(values),
+        "median": statistics.median(values),
+        "max": max(values),
+    }
     return {"n": len(values), **{name: float(f"{value:.5g}") for name, value in found.items()}}
 
 
@@ -240,8 +179,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Rows in columns for a terminal: the first to the left, the others to the right."""
     lines = [list(head), *map(list, rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    return "\n".join("  ".join(cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
-                     for line in lines)  # fmt: skip
+    aligned = (
+        [cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))]
+        for line in lines
+    )
+    return "\n".join(map("  ".join, aligned))
 
 
 def say(text: str) -> None:

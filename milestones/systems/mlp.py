@@ -52,17 +52,17 @@ Method = Literal["descent", "sgd", "momentum", "adagrad", "rmsprop", "adam", "rp
 
 
 class Knobs(Config):
-    hidden: tuple[Width, ...] = Field(default=(512, 256), description="units of each hidden layer; may be none")
+    hidden: tuple[Width, ...] = Field(default=(300,), description="units of each hidden layer; may be none")
     activation: Literal["logistic", "tanh", "relu", "linear"] = Field(default="relu", description="of hidden units")
     squared: bool = Field(default=False, description="classes by logistic units and squared error, as in 1986")
     method: Method = Field(default="adam", description="step rule; descent and rprop look at all examples in each step")
     steps: int = Field(default=2000, ge=1, description="optimiser updates")
     batch: int = Field(default=128, ge=1, description="examples per update, unless it looks at all")
-    lr: float = Field(default=1e-3, gt=0, description="step size at its peak; of rprop, the first step's length")
+    lr: float = Field(default=4e-3, gt=0, description="step size at its peak; of rprop, the first step's length")
     momentum: float = Field(
         default=0.9, ge=0, lt=1, description="share of the last step in the next (descent, momentum)"
     )
-    decay: float = Field(default=0.0, ge=0, description="pull of weights towards 0")
+    decay: float = Field(default=1.0, ge=0, description="pull of weights towards 0")
     tolerance: float = Field(default=1e-4, ge=0, description="norm of the gradient at which descent and rprop end")
     pipelines: bool = Field(default=True, description="compare with the standard pipelines of scikit-learn")
 
@@ -296,12 +296,13 @@ def probe(model: MLP, batch: Labelled | Rows) -> Probe:
     return Probe(batch[0].float(), low, high, model, batch[1])
 
 
+WHOLE_SET = {"hidden": (100,), "decay": 0.0}
 PRESETS = {
     "quick": Knobs(),
-    "paper": Knobs(hidden=(100,), activation="logistic", squared=True, method="descent", lr=1.0, steps=1500),
-    "table": Knobs(hidden=(64, 64), steps=1500, batch=64, decay=0.1),
-    "descent": Knobs(hidden=(100,), activation="tanh", method="descent", lr=0.1, steps=300),
-    "rprop": Knobs(hidden=(100,), activation="tanh", method="rprop", lr=1e-3, steps=100),
+    "paper": Knobs(**WHOLE_SET, activation="logistic", squared=True, method="descent", lr=1.0, steps=1500),
+    "descent": Knobs(**WHOLE_SET, activation="tanh", method="descent", lr=0.1, steps=300),
+    "rprop": Knobs(**WHOLE_SET, activation="tanh", method="rprop", lr=1e-3, steps=100),
+    "table": Knobs(steps=300, batch=64, lr=2e-3),
     "deep": Knobs(hidden=(128,) * 6),
 }
 system = System(Knobs, PRESETS, prepare, build, train, score, use,

@@ -166,15 +166,20 @@ def truth() -> Text:
 
 
 def mistake_bound(model: Perceptron, data: Data[Rows]) -> float:
-    """Novikoff's (R/m)^2 with the margin of the plane that was learned; infinite where it separates nothing.
+    """Novikoff's (R/m)^2 with the margin of the plane that was learned, its bias moved to the middle of the gap;
+    infinite where it separates nothing.
 
     The proof holds for every separator, so for this one, too: a better one would only make the bound tighter.
     """
-    inputs, targets = (torch.cat(field).double() for field in zip(*data.train.sweep(1000), strict=True))
-    long = torch.cat([inputs, torch.ones(len(inputs), 1)], 1)  # the bias is one more input
-    plane = torch.cat([model.weight.detach(), model.bias.detach()[None]]).double()
-    margin = float(((2 * targets - 1) * (long @ plane)).min() / plane.norm())
-    return float(long.norm(dim=1).max() / margin) ** 2 if margin > 0 else math.inf
+    inputs, targets = (torch.cat(field) for field in zip(*data.train.sweep(1000), strict=True))
+    side = inputs.double() @ model.weight.detach().double()
+    fire, rest = side[targets == 1], side[targets == 0]
+    if not len(fire) or not len(rest) or fire.min() <= rest.max():
+        return math.inf
+    bias = -(fire.min() + rest.max()) / 2
+    margin = (fire.min() - rest.max()) / 2 / torch.sqrt(model.weight.detach().double().square().sum() + bias**2)
+    longest = inputs.double().square().sum(1).max() + 1  # the bias is one more input, always 1
+    return float(longest / margin**2)
 
 
 def score(knobs: Knobs, model: Perceptron, data: Data[Rows], place: Place) -> dict[str, Score]:

@@ -76,7 +76,7 @@ def trained(page: Page, place: Path) -> Path:
 def forks() -> Iterator[Callable[..., BaseProcess]]:
     """A function: runs a function of `children` in a process forked from a clean one (this one has threads)."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["contract.children", "milestones.verbs.execute", *(e.module for e in TIMELINE)])
+    context.set_forkserver_preload(["contract.children", "milestones.verbs.execute", "torch._dynamo", "matplotlib.backends.backend_agg", *(e.module for e in TIMELINE)])
     before = os.environ.get("PYTHONPATH")
     # Before Python 3.13 the server does not get our path of modules.
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests"), *([before] if before else [])])

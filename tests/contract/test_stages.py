@@ -43,19 +43,19 @@ def resume(folder: Path) -> None:
 
 
 # Lines of the log hold two steps here, and saves fall between: what waits for its line is part of the state.
-@pytest.mark.parametrize("at", [1, 100, 778, 1200, 1201, 1230, 1241])
+@pytest.mark.parametrize("at", [100, 999, 1001, 1030])
 def test_killed_in_either_stage(whole: Path, tmp_path: Path, fork: Fork, at: int) -> None:
-    code, folder, said = run(fork, PAGE, tmp_path / "runs", order=PLAN, every=7, when="step", at=at)
+    code, folder, said = run(fork, PAGE, tmp_path / "runs", order=PLAN, every=29, when="step", at=at)
     assert code == -9, said
     resume(folder)
     same(folder, whole)
 
 
-@pytest.mark.parametrize("at", [3, 1200, 1215])
+@pytest.mark.parametrize("at", [3, 1000, 1015])
 def test_signal_in_either_stage(whole: Path, tmp_path: Path, fork: Fork, at: int) -> None:
     code, folder, said = run(fork, PAGE, tmp_path / "runs", order=PLAN, when="step", at=at, what="term")
     assert code == 130, said
-    assert (folder / "state" / "second.safetensors").exists() == (at > 1200), "later stages do not begin"
+    assert (folder / "state" / "second.safetensors").exists() == (at > 1000), "later stages do not begin"
     resume(folder)
     same(folder, whole)
 
@@ -260,7 +260,7 @@ def test_folder_without_permission(small: Path, tmp_path: Path) -> None:
 
 
 def test_log_that_someone_shortened(whole: Path, tmp_path: Path, fork: Fork) -> None:
-    code, folder, said = run(fork, PAGE, tmp_path / "runs", order=PLAN, every=7, when="step", at=600)
+    code, folder, said = run(fork, PAGE, tmp_path / "runs", order=PLAN, every=99, when="step", at=600)
     assert code == -9, said
     (folder / "log.jsonl").write_bytes(b"")
     resume(folder)

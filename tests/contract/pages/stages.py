@@ -23,7 +23,7 @@ class Pairs(NamedTuple):
 
 
 class Knobs(Config):
-    steps: int = Field(default=1200, ge=1, description="updates of the first stage")
+    steps: int = Field(default=1000, ge=1, description="updates of the first stage")
     fitted: int = Field(default=40, ge=1, description="updates of the second")
     lr: float = Field(default=1e-2, gt=0, description="step size")
     nan_at: int = Field(default=-1, description="a step of the first stage with a loss that is no number")

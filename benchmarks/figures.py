@@ -1,0 +1,272 @@
+"""Writes the measured figures into README.md, docs/ and the pages, or checks that they are what was measured.
+
+    python benchmarks/figures.py [--check]
+
+It reads results/*.json only. In a Markdown file it replaces what stands between `<!-- figures:NAME -->` and
+`<!-- /figures -->` (NAME: timeline, speed, overhead, start); in a page's docstring the text of the field Result. With
+--check nothing is written: the difference is printed and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import difflib
+import json
+import re
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+BLOCK = re.compile(r"(<!-- figures:(\w+) -->\n)(.*?)(<!-- /figures -->)", re.DOTALL)
+RESULT = re.compile(r"^(Result {6})(.*?)(?=^\S|^\"\"\"|\Z)", re.MULTILINE | re.DOTALL)
+PAGES = {
+    "perceptron": ["perceptron"],
+    "mlp": ["mlp"],
+    "lenet1989": ["lenet1989 paper", "lenet1989 modern"],
+    "lenet": ["lenet"],
+}
+WIDTH, INDENT, MOST_LINES = 110, 12, 3
+TITLES = {
+    "keras-tensorflow": "Keras (TensorFlow)",
+    "keras-torch": "Keras (PyTorch)",
+    "lightning": "Lightning",
+    "skorch": "skorch",
+    "pytorch": "plain PyTorch, DataLoader",
+}
+
+Value = dict[str, Any]
+
+
+def result(name: str) -> Value | None:
+    """results/NAME.json, None if there is none."""
+    path = HERE / "results" / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def where(found: Value) -> str:
+    """Device and date of a benchmark, for the line below its table."""
+    machine = found["machine"]
+    torch = found["versions"].get("torch", "?")
+    return f"{machine['cpu']}, {machine['cores']} cores, PyTorch {torch}, {found['date']}"
+
+
+def number(value: float) -> str:
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def main_score(page: Value) -> tuple[str, Value]:
+    """The error, or the first score of a page that has none."""
+    scores = page["scores"]
+    name = "error" if "error" in scores else next(iter(scores))
+    return name, scores[name]
+
+
+def told(name: str, score: Value) -> str:
+    """One score in words: its value, both intervals, its data."""
+    unit = score["unit"]
+    unit = f" {unit}" if unit else ""
+    seeds, n = score["seed_interval"], score["seeds"]["n"]
+    between = f"seeds {number(seeds['low'])} to {number(seeds['high'])}, " if seeds else ""
+    sample = score["sample_interval"]
+    several = "seeds" if n > 1 else "seed"
+    return (
+        f"{name} {number(score['seeds']['mean'])}{unit} (95 %: {between}test sample {number(sample['low'])} to "
+        f"{number(sample['high'])}; {n} {several}) on {score['data']}"
+    )
+
+
+def timeline(found: Value) -> str:
+    """One row a measured page: system, year, what the paper reached on which data, ours on which data."""
+    sys.path.insert(0, str(ROOT))
+    from milestones.catalog import TIMELINE  # imports no torch
+
+    rows = ["| system | year | the paper | here | training |", "|---|---|---|---|---|"]
+    for entry in TIMELINE:
+        for part in PAGES.get(entry.name, []):
+            page = found["summary"]["pages"].get(part)
+            if page is None:
+                continue
+            name, score = main_score(page)
+            paper = "-"
+            if score.get("paper") is not None:
+                same = score["paper_data"] == score["data"]
+                paper = f"{number(score['paper'])} {score['unit']} on {score['paper_data']}" + (
+                    "" if same else " (other data; not comparable)"
+                )
+            preset = part[len(entry.name) :].strip()
+            title = f"`{entry.name}`" + (f", {preset}" if preset else "")
+            seconds = page["seconds"]
+            dirty = " (disturbed)" if page["dirty"] else ""
+            training = f"{seconds['mean']:.1f} s ± {seconds['sd']:.1f}{dirty}"
+            rows.append(f"| {title} | {entry.year} | {paper} | {told(name, score)} | {training} |")
+    return "\n".join([*rows, "", f"Mean over seeds; measured by `benchmarks/digits.py` on {where(found)}."])
+
+
+def speed(found: Value) -> str:
+    """One row a peer: seconds to the target as documented and as tuned, and how many times faster we are."""
+    summary = found["summary"]["peers"]
+    out = []
+    for cpu in dict.fromkeys(key.split("/")[0] for key in summary):
+        out += [
+            f"| {cpu} | documented, s | ours is faster by | tuned alike, s | ours is faster by |",
+            "|---|---|---|---|---|",
+        ]
+        ours = {}
+        for peer, title in TITLES.items():
+            cells = []
+            for column in ("documented", "tuned"):
+                value = summary.get(f"{cpu}/{column}/{peer}")
+                if value is None:
+                    cells += ["not measured", "-"]
+                    continue
+                missing, times = value["not_reached"]["peer"], value["times"]
+                bound = "at least " if missing else ""
+                dirty = " (disturbed)" if value["dirty"] else ""
+                note = f" ({missing} of {value['peer']['n']} not reached)" if missing else ""
+                cells += [
+                    f"{bound}{value['peer']['mean']:.1f} ± {value['peer']['sd']:.1f}{note}{dirty}",
+                    f"{bound}{times['mean']:.2f} ({times['min']:.2f} to {times['max']:.2f})",
+                ]
+                ours.setdefault(column, []).append(value)
+            if cells != ["not measured", "-"] * 2:
+                out.append(f"| {title} | {' | '.join(cells)} |")
+        means = {c: sum(v["ours"]["mean"] for v in values) / len(values) for c, values in ours.items()}
+        missing = sum(v["not_reached"]["ours"] for values in ours.values() for v in values)
+        told_missing = f"; {missing} runs of ours did not reach it" if missing else ""
+        out += [
+            "",
+            "Ours: "
+            + ", ".join(f"{mean:.1f} s beside the {column} ones" for column, mean in means.items())
+            + told_missing
+            + ".",
+            "",
+        ]
+    note = f" ({found['machine']['note']})" if found["machine"]["note"] else ""
+    seeds = len(found["seeds"])
+    out += [*found["summary"]["verdict"], ""] if found["summary"].get("verdict") else []
+    return "\n".join(
+        [
+            *out,
+            f"LeNet-5 on Fashion-MNIST, seconds to {found['target']:g} % validation error, mean ± sd of {seeds} seeds, "
+            f"each peer in turns with ours, smallest and largest pair; `benchmarks/lenet.py` on {where(found)}{note}.",
+        ]
+    )
+
+
+def overhead(found: Value) -> str:
+    rows = ["| | ours, µs a step | bare PyTorch | ours / bare (all pairs) | target |", "|---|---|---|---|---|"]
+    for key, value in found["summary"]["cases"].items():
+        ratio = value["ratio"]
+        word = "reached" if ratio["median"] <= found["target"] else "missed"
+        rows.append(
+            f"| {key} | {value['ours']['median']:.0f} | {value['bare']['median']:.0f} | {ratio['median']:.3f} "
+            f"({ratio['min']:.3f} to {ratio['max']:.3f}) | {found['target']:.2f}: {word} |"
+        )
+    return "\n".join([*rows, "", f"Medians; `benchmarks/overhead.py` on {where(found)}."])
+
+
+def start(found: Value) -> str:
+    rows = ["| | median | smallest to largest | target |", "|---|---|---|---|"]
+    for name, value in found["summary"]["commands"].items():
+        shown, target = value.get("above_bare", value["median"]), value["target"]
+        word = "" if target is None else f"{target} {value['unit']}: {'reached' if shown <= target else 'missed'}"
+        title = name + (", above a bare Python" if "above_bare" in value else "")
+        rows.append(f"| `{title}` | {shown:.0f} {value['unit']} | {value['min']:.0f} to {value['max']:.0f} | {word} |")
+    return "\n".join([*rows, "", f"`benchmarks/start.py` on {where(found)}."])
+
+
+BLOCKS: dict[str, tuple[str, Callable[[Value], str]]] = {
+    "timeline": ("digits", timeline),
+    "speed": ("lenet", speed),
+    "overhead": ("overhead", overhead),
+    "start": ("start", start),
+}
+
+
+def markdown(text: str) -> str:
+    """The text of a Markdown file with its blocks as measured."""
+
+    def block(match: re.Match[str]) -> str:
+        name = match[2]
+        if name not in BLOCKS:
+            sys.exit(f"expected one of the blocks {', '.join(BLOCKS)}, got {name!r}")
+        found = result(BLOCKS[name][0])
+        body = "not measured yet" if found is None else BLOCKS[name][1](found)
+        return f"{match[1]}{body}\n{match[4]}"
+
+    return BLOCK.sub(block, text)
+
+
+def docstring(text: str, parts: list[str], found: Value | None) -> str:
+    """The text of a page with the Result of its docstring as measured: at most three lines."""
+    measured = [
+        (part, found["summary"]["pages"][part]) for part in parts if found and part in found["summary"]["pages"]
+    ]
+    if not measured or not ast.get_docstring(ast.parse(text)):
+        return text
+    sentences = []
+    for part, page in measured:
+        name, score = main_score(page)
+        preset = part.partition(" ")[2]
+        unit, n = score["unit"], score["seeds"]["n"]
+        several = f"{n} seeds" if n > 1 else "1 seed"
+        sd = f" ± {number(score['seeds']['sd'])}" if n > 1 else ""
+        sentences.append(
+            f"{preset + ': ' if preset else ''}{name} {number(score['seeds']['mean'])}{sd} {unit}, {several}, "
+            f"{score['data']}, {page['seconds']['mean']:.1f} s".replace("  ", " ")
+        )
+    machine = (found or {})["machine"]
+    device = (
+        f"on {machine['cores']} cores of {machine['cpu']}"
+        if measured[0][1]["device"] == "cpu"
+        else f"on {measured[0][1]['device']}"
+    )
+    body = textwrap.wrap("; ".join(sentences) + f"; {device}.", WIDTH - INDENT, break_long_words=False)
+    if len(body) > MOST_LINES:
+        sys.exit(f"expected at most {MOST_LINES} lines for Result, got {len(body)}: {' '.join(body)}")
+    end = text.index('"""', 3)
+    head, rest = text[:end], text[end:]
+    words = ("\n" + " " * INDENT).join(body)
+    return RESULT.sub(lambda match: match[1] + words + "\n", head, count=1) + rest
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a file differs")
+    args = parser.parse_args()
+    digits, differ = result("digits"), 0
+    changes: dict[Path, Callable[[str], str]] = {}
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        if path.exists():
+            changes[path] = markdown
+    for page, parts in PAGES.items():
+        path = ROOT / "milestones" / "systems" / f"{page}.py"
+        if path.exists():
+            changes[path] = lambda text, parts=parts: docstring(text, parts, digits)
+    for path, change in changes.items():
+        before = path.read_text(encoding="utf-8")
+        after = change(before)
+        if before == after:
+            continue
+        differ += 1
+        name = str(path.relative_to(ROOT))
+        if args.check:
+            print(
+                "".join(
+                    difflib.unified_diff(before.splitlines(True), after.splitlines(True), name, f"{name} as measured")
+                )
+            )
+        else:
+            path.write_text(after, encoding="utf-8")
+            print(f"written: {name}")
+    print(f"{len(changes)} files, {differ} {'differ' if args.check else 'changed'}")
+    return int(bool(args.check and differ))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
