@@ -11,8 +11,10 @@ import datetime
 import hashlib
 import json
 import shlex
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -63,8 +65,9 @@ class Results:
     def __init__(
         self, name: str, files: Iterable[Path], python: str, fresh: bool = False, smoke: bool = False, **about: Any
     ) -> None:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))  # so that a child is ended, too
         RESULTS.mkdir(exist_ok=True)
-        self.path = RESULTS / f"{name}{'.smoke' if smoke else ''}.json"
+        self.path = Path(tempfile.gettempdir(), f"{name}.smoke.json") if smoke else RESULTS / f"{name}.json"
         self.code = code_hash([Path(__file__), HERE / "measure.py", *files])
         try:
             parts = {} if fresh else json.loads(self.path.read_text())["parts"]

@@ -105,12 +105,16 @@ def run(
             child.stdin.write(stdin.encode())
             child.stdin.close()
         peak = 0.0
-        if hasattr(os, "wait4"):
-            _, status, usage = os.wait4(child.pid, 0)
-            child.returncode = os.waitstatus_to_exitcode(status)
-            peak = usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-        else:
-            child.wait()
+        try:
+            if hasattr(os, "wait4"):
+                _, status, usage = os.wait4(child.pid, 0)
+                child.returncode = os.waitstatus_to_exitcode(status)
+                peak = usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+            else:
+                child.wait()
+        except BaseException:  # stopped: what would run on alone would disturb the next benchmark
+            child.terminate()
+            raise
         seconds = time.monotonic() - begin
         after, mine = used()
         foreign = 100 * max(0.0, (after - before) - (mine - own)) / (seconds * (os.cpu_count() or 1))

@@ -69,24 +69,36 @@ class Run:
         self._exits = contextlib.ExitStack()
 
     def __enter__(self) -> Run:
-        self._exits.enter_context(held(self.folder))
-        try:
-            for name in ("state", "shows"):
-                inside(self.folder, name).mkdir(exist_ok=True)
-            stale = [
-                p for f in (".", "state", "shows") for p in (self.folder / f).glob(".*.[0-9]*")
-            ]  # of a killed process
-            for path in [*stale, self.folder / "stop"]:
-                path.unlink(missing_ok=True)
-        except OSError as problem:
-            raise unwritable(self.folder / "state", problem) from None
-        self._exits.callback(
-            torch.set_num_threads, torch.get_num_threads()
-        )  # the next run in this process begins as this one
-        with contextlib.suppress(ValueError):  # signals belong to the main thread
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._exits.callback(signal.signal, number, signal.signal(number, self._catch))
+        with contextlib.ExitStack() as exits:
+            exits.enter_context(held(self.folder))
+            try:
+                for name in ("state", "shows"):
+                    inside(self.folder, name).mkdir(exist_ok=True)
+                for folder in (".", "state", "shows"):
+                    for path in (self.folder / folder).glob(".*.[0-9]*"):  # of a killed process
+                        path.unlink()
+                (self.folder / "stop").unlink(missing_ok=True)
+            except OSError as problem:
+                raise unwritable(self.folder / "state", problem) from None
+            # The next run in this process begins as this one did.
+            exits.callback(torch.set_num_threads, torch.get_num_threads())
+            self._begin_plan()
+            with contextlib.suppress(ValueError):  # signals belong to the main thread
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    exits.callback(signal.signal, number, signal.signal(number, self._catch))
+            self._exits = exits.pop_all()
         return self
+
+    def _begin_plan(self) -> None:
+        """The plan that the run began with, else the one that was asked for, until `measure`: threads change bits."""
+        self.plan = self._given or self.plan
+        if (self.folder / "plan.json").exists():
+            try:
+                self.plan = read_plan(read_json(self.folder, "plan.json"))
+            except (TypeError, ValueError):
+                raise UserError("a plan.json of this version", "other fields", "Remove it and resume") from None
+        self.plan = replace(self.plan, threads=self.plan.threads or torch.get_num_threads())
+        torch.set_num_threads(self.plan.threads)
 
     def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: object) -> None:
         self._exits.close()
@@ -184,11 +196,6 @@ class Run:
         A resumed run keeps its plan; on another machine it is measured again, and bit-identity is gone.
         """
         self._examples = examples
-        if (self.folder / "plan.json").exists():
-            try:
-                self.plan = read_plan(read_json(self.folder, "plan.json"))
-            except (TypeError, ValueError):
-                raise UserError("a plan.json of this version", "other fields", "Remove it and resume") from None
         if self.plan.machine != machine():
             moved = f" (measured again: the run began on {self.plan.machine})" if self.plan.machine else ""
             plan = measure(model, probe, examples, self._given, self.place.device)

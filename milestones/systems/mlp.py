@@ -43,25 +43,22 @@ UNITS = {  # a unit's output y for its total input, and dy/dx written with y
     "relu": (torch.relu, lambda y: (y > 0).to(y.dtype)),
     "linear": (lambda x: x, torch.ones_like),
 }
-WHOLE = ("descent", "rprop")  # each step looks at the whole training set
+WHOLE = ("descent", "rprop")  # the rules whose step looks at the whole training set
 SIZES = (100, 300, 1000, 3000)  # training examples at which the pipelines are compared, before all
 
 
-Width = Annotated[int, Field(ge=1)]
 Method = Literal["descent", "sgd", "momentum", "adagrad", "rmsprop", "adam", "rprop"]
 
 
 class Knobs(Config):
-    hidden: tuple[Width, ...] = Field(default=(300,), description="units of each hidden layer; may be none")
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(300,), description="units of each hidden layer")
     activation: Literal["logistic", "tanh", "relu", "linear"] = Field(default="relu", description="of hidden units")
     squared: bool = Field(default=False, description="classes by logistic units and squared error, as in 1986")
     method: Method = Field(default="adam", description="step rule; descent and rprop look at all examples in each step")
     steps: int = Field(default=2000, ge=1, description="optimiser updates")
     batch: int = Field(default=128, ge=1, description="examples per update, unless it looks at all")
     lr: float = Field(default=4e-3, gt=0, description="step size at its peak; of rprop, the first step's length")
-    momentum: float = Field(
-        default=0.9, ge=0, lt=1, description="share of the last step in the next (descent, momentum)"
-    )
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="share of the last step (descent, momentum)")
     decay: float = Field(default=1.0, ge=0, description="pull of weights towards 0")
     tolerance: float = Field(default=1e-4, ge=0, description="norm of the gradient at which descent and rprop end")
     pipelines: bool = Field(default=True, description="compare with the standard pipelines of scikit-learn")
@@ -189,8 +186,7 @@ def downhill(model: MLP, batch: Any, decay: float) -> dict[str, Tensor]:
 
 
 def descend(knobs: Knobs, model: MLP, data: Data[Any], run: Run) -> None:
-    """Follow the gradient of the whole training set until it is nearly 0. In float32: near the minimum a coarser
-    gradient has no direction, so no faster plan is looked for."""
+    """Follow the whole training set's gradient until it is nearly 0; in float32, as a coarser one ends in noise."""
     everything, optimizer = whole(data.train), optimizer_of(knobs, model)
     for _ in run.steps(knobs.steps, model=model, optimizer=optimizer):
         terms = downhill(model, everything, knobs.decay)
@@ -296,12 +292,11 @@ def probe(model: MLP, batch: Labelled | Rows) -> Probe:
     return Probe(batch[0].float(), low, high, model, batch[1])
 
 
-WHOLE_SET = {"hidden": (100,), "decay": 0.0}
 PRESETS = {
     "quick": Knobs(),
-    "paper": Knobs(**WHOLE_SET, activation="logistic", squared=True, method="descent", lr=1.0, steps=1500),
-    "descent": Knobs(**WHOLE_SET, activation="tanh", method="descent", lr=0.1, steps=300),
-    "rprop": Knobs(**WHOLE_SET, activation="tanh", method="rprop", lr=1e-3, steps=100),
+    "paper": Knobs(hidden=(100,), decay=0, activation="logistic", squared=True, method="descent", lr=0.03, steps=1500),
+    "descent": Knobs(hidden=(100,), decay=0, activation="tanh", method="descent", lr=0.1, steps=300),
+    "rprop": Knobs(hidden=(100,), decay=0, activation="tanh", method="rprop", lr=1e-3, steps=100),
     "table": Knobs(steps=300, batch=64, lr=2e-3),
     "deep": Knobs(hidden=(128,) * 6),
 }

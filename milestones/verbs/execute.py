@@ -204,14 +204,14 @@ def _train(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs
     if isinstance(config.get("from"), dict):
         _take(folder, model, config, say)
     _status(folder, run, "training")
+    if not (folder / "plan.json").exists():  # a page whose own loop measures nothing keeps this one
+        write_json(folder / "plan.json", asdict(run.plan))
     try:
         system.train(knobs, model, data, run)
     except UserError:
         with contextlib.suppress(UserError):  # the last good ones, which Run has put back into the model
             _status(folder, run, "training", weights_sha256=_weights(folder, model))
         raise
-    if not (folder / "plan.json").exists():  # a page whose own loop measures nothing
-        write_json(folder / "plan.json", asdict(run.plan))
     sha = _weights(folder, model)
     if run.ended == "interrupted":
         _status(folder, run, "stopped", ended=run.ended, weights_sha256=sha)

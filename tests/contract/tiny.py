@@ -20,7 +20,7 @@ class Tiny(NamedTuple):
 
 PAGES = {
     "perceptron": Tiny({"examples": 120, "inputs": 6, "passes": 30, "margin": 0.01}),
-    "mlp": Tiny({}, "table"),
+    "mlp": Tiny({"steps": 40, "batch": 16, "hidden": [8]}, "table"),
     "lenet1989": Tiny({"passes": 6}, "digits", 9760),
     "lenet": Tiny({"steps": 30, "batch": 16}, "digits", 61706),
 }

@@ -16,10 +16,10 @@ from milestones.catalog import load
 from milestones.core.config import changed
 from milestones.core.errors import UserError
 from milestones.core.run import Run
-from milestones.core.source import Data, Held, Place
+from milestones.core.source import Data, Held, Place, keyed
 from milestones.data import Labelled, Rows
 from milestones.media import Image, Ranking, Row
-from milestones.systems.mlp import MLP, UNITS, Knobs, Method, backpropagate, loss, system
+from milestones.systems.mlp import MLP, UNITS, Knobs, Method, backpropagate, downhill, loss, optimizer_of, system
 from milestones.verbs.execute import Order, begin
 
 OUTPUTS = {"linear": 0, "logistic": 2, "softmax": 3, "units": 3}
@@ -78,10 +78,10 @@ def test_flat_vector() -> None:
 def test_the_vector_follows_the_gradient() -> None:
     """One step along minus the flat gradient lowers the loss by about its squared norm."""
     model, batch = net(activation="logistic"), examples("softmax")
-    before = float(loss(model, batch)["loss"])
+    before = float(loss(model, batch)["loss"].detach())
     gradient = torch.nn.utils.parameters_to_vector(backpropagate(model, *batch))
     model.flat = model.flat - 1e-2 * gradient
-    fall = (before - float(loss(model, batch)["loss"])) / (1e-2 * float(gradient.square().sum()))
+    fall = (before - float(loss(model, batch)["loss"].detach())) / (1e-2 * float(gradient.square().sum()))
     assert 0.95 < fall < 1.05
 
 
@@ -179,28 +179,26 @@ def test_each_method_learns(tmp_path: Path, method: str) -> None:
         steps=200,
         batch=50,
     )
-    assert float(loss(model, batch)["error"]) < 5.0
+    assert batch.target.bincount().max() < 0.6 * 200
+    assert float(loss(model, batch)["error"]) < 15.0  # always the same class: above 40
 
 
-def test_two_hidden_units_find_symmetry(tmp_path: Path) -> None:
-    """The paper's figure 1: of the 64 patterns of six inputs the 8 symmetric ones, by two logistic hidden units whose
-    weights to mirrored inputs are equal and opposite."""
+def test_two_hidden_units_find_symmetry() -> None:
+    """The paper's figure 1, by its recipe: the 8 symmetric ones of 64 patterns, with two hidden units, squared error,
+    weights from -0.3 to 0.3, rate 0.1 on the sum over patterns, momentum 0.9. There it took 1,425 sweeps."""
     patterns = torch.tensor(list(itertools.product([0.0, 1.0], repeat=6)))
-    label = (patterns == patterns.flip(1)).all(1).long()
-    facts = {"kind": "table", "labels": ["no", "yes"], "inputs": 6, "mean": [0.5] * 6, "spread": [0.5] * 6}
-    model, _ = tried(
-        tmp_path,
-        held(Rows(patterns, label), facts),
-        hidden=(2,),
-        activation="logistic",
-        method="descent",
-        lr=1.0,
-        steps=3000,
-        tolerance=1e-3,
-    )
-    assert float(loss(model, Rows(patterns, label))["error"]) == 0
+    batch = Rows(patterns, (patterns == patterns.flip(1)).all(1).long())
+    model = MLP(6, (2,), "logistic", "units", 2, ([0.0] * 6, [1.0] * 6))
+    model.flat = 0.6 * torch.rand(len(model.flat), generator=keyed(0)) - 0.3
+    optimizer = optimizer_of(Knobs(method="descent", lr=0.1 * 64, momentum=0.9), model)
+    for _ in range(1425):
+        error = float(downhill(model, batch, 0.0)["error"])
+        if error == 0:
+            break
+        optimizer.step()
+    assert error == 0
     weight = model.layers[0].weight.detach()
-    assert (weight[:, :3] + weight.flip(1)[:, :3]).abs().max() < 0.15 * weight.abs().max()
+    assert (weight + weight.flip(1)).abs().max() < 0.05 * weight.abs().max()  # mirrored: equal and opposite
 
 
 @pytest.fixture
@@ -272,8 +270,8 @@ def test_digits_end_to_end(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(report["scores"]) == {"error"}
     assert report["scores"]["error"]["value"] < 25
     trained = load("mlp", home / "runs")
-    page = np.full((60, 50), 255, np.uint8)
-    page[10:50, 23:28] = 0
+    page = np.full((200, 160), 255, np.uint8)
+    page[30:170, 70:90] = 0
     answer = trained.use([Image(page)])[0]
     assert answer["answer"].best == "1"
     assert answer["seen"].pixels.shape == (28, 28)
