@@ -59,8 +59,7 @@ def page(entry: Entry) -> ModuleType:
     if not entry.module.endswith(".py"):
         return importlib.import_module(entry.module)
     spec = importlib.util.spec_from_file_location(f"milestones_page_{entry.name}", entry.module)
-    if spec is None or spec.loader is None:
-        raise UserError("a page's file that Python can read", entry.module, "Rename it to end in .py")
+    assert spec is not None and spec.loader is not None  # as for each name that ends in .py
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

@@ -83,9 +83,11 @@ def open_run(folder: Path, page_name: str = "") -> Trained:
         raise UserError(
             f"facts.json in {folder} that fit the page {entry.name}", got, "Restore the file or train again"
         ) from None
-    known = read_json(folder, "status.json").get("weights_sha256")
-    if known != hashlib.sha256(path.read_bytes()).hexdigest():
-        raise UserError(f"the weights that {folder} was saved with", "an edited or half-written file", "Train again")
+    status = read_json(folder, "status.json")
+    for file in (path, folder / "facts.json"):
+        if status.get(f"{file.stem}_sha256") != hashlib.sha256(file.read_bytes()).hexdigest():
+            got = f"an edited or half-written {file.name}"
+            raise UserError(f"the files that {folder} was saved with", got, "Restore the file or train again")
     model.load_state_dict(weights)
     model.eval()
     return Trained(folder, entry, system, knobs, facts, model, config)

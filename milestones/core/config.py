@@ -45,7 +45,7 @@ def changed(base: C, changes: Mapping[str, Any], who: str) -> C:
         first = problem.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
         got = f"{name} = {changes.get(name, first['input'])!r}"
-        raise UserError(describe(schema.get(name, {})), got, f"Change {name!r}", who) from None
+        raise UserError(describe(schema.get(name, {})), got, f"Change the setting {name!r}", who) from None
 
 
 def describe(schema: Mapping[str, Any]) -> str:

@@ -57,6 +57,14 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_whole(path, text.encode(errors="backslashreplace"))  # JSON's own escape for a half character of a file's name
 
 
+def write_status(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write status.json; the checksums of files that it vouched for stay, unless given anew."""
+    kept: dict[str, Any] = {}
+    with contextlib.suppress(UserError):
+        kept = {name: value for name, value in read_json(folder, "status.json").items() if name.endswith("_sha256")}
+    write_json(folder / "status.json", {**kept, **content})
+
+
 def inside(folder: Path, name: str) -> Path:
     """The path of a file or folder of the folder. UserError if it leads out, by its name or a link, or is a device."""
     path = folder / name

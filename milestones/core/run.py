@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .errors import UserError
-from .folder import held, inside, read_json, unwritable, write_json, write_whole
+from .folder import held, inside, read_json, unwritable, write_json, write_status, write_whole
 from .plan import Plan, chosen, machine, measure, read_plan
 from .source import Place, key
 from .state import Stateful, read_state, write_state
@@ -60,6 +60,7 @@ class Run:
         self.ended = ""  # why the steps ended early: "interrupted", "minutes", "stopped"
         self.seconds = 0.0  # in steps, over all processes that worked on this run
         self.rate = 0.0
+        self.restored = False  # after a loss that was not finite, the state is again the last one saved
         self._minutes, self._watch = minutes, watch
         self._stage, self._total, self._examples = "train", 0, 0
         self._stages: list[str] = []
@@ -245,6 +246,7 @@ class Run:
         kept = "nothing had been saved yet"
         if path.exists():
             kept = f"the weights of step {read_state(path, state, META)['step']:,} are kept"
+            self.restored = True
         cause = "the step size is likely too high: lower lr" if step > 1 else "check the data for extreme values"
         return UserError(
             "a finite loss", f"{loss} at step {step:,} (mean before: {last:.4g})", f"Cause: {cause}; {kept}"
@@ -282,7 +284,7 @@ class Run:
 
     def _status(self, word: str, clock: Clock) -> None:
         where = {"state": word, "stage": self._stage, "step": min(self.step + 1, self._total), "total": self._total}
-        write_json(self.folder / "status.json", {**where, "seconds": round(clock.spent(), 1), "updated": time.time()})
+        write_status(self.folder, {**where, "seconds": round(clock.spent(), 1), "updated": time.time()})
 
 
 class Clock:

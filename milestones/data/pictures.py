@@ -91,6 +91,10 @@ def seen(facts: Facts, images: Sequence[Image]) -> Tensor:
     from ..media.ink import find_ink
 
     side = facts["side"]
+    if type(side) is not int or not 1 <= side <= 1024:
+        raise UserError(
+            "facts.json with a side of 1 to 1,024 pixels", repr(side)[:40], "Restore the file or train again"
+        )
     if facts["reading"] == "ink":
         frames = [find_ink(image, side, facts.get("box")) for image in images]
     else:

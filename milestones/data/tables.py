@@ -63,9 +63,10 @@ def table(place: Place) -> Data[Rows]:
     keys = [hashlib.blake2b(line.encode("utf-8", "replace"), digest_size=8).digest() for line in lines]
     part = divide(keys, goal if labels else np.zeros(len(goal), np.int64), shares(place.choice.split))
     rows = [np.flatnonzero(part == k) for k in range(3)]
-    if not all(map(len, rows)):
+    fewest = 1 if labels else 2  # the mean of one example has no interval
+    if not all(map(len, rows)) or len(rows[2]) < fewest:
         got = f"{len(set(keys))} different ones in {path}"
-        raise UserError("at least 10 rows, for train, valid and test", got, "Add rows", "data")
+        raise UserError(f"at least {10 * fewest} rows, for train, valid and test", got, "Add rows", "data")
     if place.choice.split == FINAL:
         rows[0] = np.sort(np.concatenate(rows[:2]))
     specs = [_fit(read, name, columns[name], cells[name], rows[0]) for name in columns]

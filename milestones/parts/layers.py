@@ -25,3 +25,12 @@ class Normalise(nn.Module):
 
     def forward(self, raw: Tensor) -> Tensor:
         return (raw.float() - self.mean) * self.scale
+
+
+def glorot(model: nn.Module) -> None:
+    """Draw the weights of all linear and convolutional layers anew after Glorot & Bengio (2010), biases 0."""
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

@@ -40,7 +40,7 @@ class Knobs(Config):
     passes: int = Field(default=23, ge=1, description="passes through the training set")
     modern: bool = Field(default=False, description="ReLU, softmax, AdamW and distortions instead of the paper's way")
     batch: int = Field(default=64, ge=1, description="pictures an update, when modern; else each has its own")
-    lr: float = Field(default=0.03, gt=0, description="step size: stochastic (before scaling), or AdamW's")
+    lr: float = Field(default=0.08, gt=0, description="step size: stochastic (before scaling), or AdamW's")
     decay: float = Field(default=0.01, ge=0, description="AdamW's weight decay, when modern")
     shift: float = Field(default=1.0, ge=0, le=8, description="random shift, pixels, when modern")
     rotate: float = Field(default=8.0, ge=0, le=180, description="random rotation, degrees, when modern")
@@ -206,7 +206,7 @@ def use(model: LeNet1989, facts: Facts, images: Sequence[Image]) -> list[dict[st
     ]
 
 
-MODERN = Knobs(modern=True, passes=60, lr=0.004)
+MODERN = Knobs(modern=True, passes=40, lr=0.004)
 system = System(
     Knobs, {"quick": Knobs(passes=12), "paper": Knobs(), "modern": MODERN}, prepare, build, train, score, use,
     takes=(Image,), read=read, loss=loss, probe=classifier_probe,

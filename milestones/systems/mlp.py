@@ -59,7 +59,7 @@ class Knobs(Config):
     batch: int = Field(default=128, ge=1, description="examples per update, unless it looks at all")
     lr: float = Field(default=4e-3, gt=0, description="step size at its peak; of rprop, the first step's length")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="share of the last step (descent, momentum)")
-    decay: float = Field(default=1.0, ge=0, description="pull of weights towards 0")
+    decay: float = Field(default=2e-3, ge=0, description="weight of half the squared weights in the loss")
     tolerance: float = Field(default=1e-4, ge=0, description="norm of the gradient at which descent and rprop end")
     pipelines: bool = Field(default=True, description="compare with the standard pipelines of scikit-learn")
 
@@ -172,7 +172,7 @@ def optimizer_of(knobs: Knobs, model: MLP) -> torch.optim.Optimizer:
         "momentum": lambda: torch.optim.SGD(weights, lr, knobs.momentum, **decay),
         "adagrad": lambda: torch.optim.Adagrad(weights, lr, **decay),
         "rmsprop": lambda: torch.optim.RMSprop(weights, lr, **decay),
-        "adam": lambda: torch.optim.AdamW(weights, lr, fused=True, **decay),
+        "adam": lambda: torch.optim.Adam(weights, lr, fused=True, **decay),
     }[knobs.method]()
 
 
@@ -297,7 +297,7 @@ PRESETS = {
     "paper": Knobs(hidden=(100,), decay=0, activation="logistic", squared=True, method="descent", lr=0.03, steps=1500),
     "descent": Knobs(hidden=(100,), decay=0, activation="tanh", method="descent", lr=0.1, steps=300),
     "rprop": Knobs(hidden=(100,), decay=0, activation="tanh", method="rprop", lr=1e-3, steps=100),
-    "table": Knobs(steps=300, batch=64, lr=2e-3),
+    "table": Knobs(steps=300, batch=64, lr=2e-3, decay=1e-2),
     "deep": Knobs(hidden=(128,) * 6),
 }
 system = System(Knobs, PRESETS, prepare, build, train, score, use,

@@ -22,10 +22,10 @@ import torch
 from torch import nn
 
 from .. import __version__
-from ..catalog import Entry, find, locate, page, state_of
+from ..catalog import Entry, find, locate, page
 from ..core.config import changed
 from ..core.errors import UserError, nearest
-from ..core.folder import next_folder, read_json, read_weights, write_json, write_weights
+from ..core.folder import next_folder, read_json, read_weights, write_json, write_status, write_weights
 from ..core.plan import chosen, cpu_name, machine
 from ..core.run import Progress, Run
 from ..core.source import Place
@@ -172,8 +172,7 @@ def carry_out(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], mi
             outcome = _train(folder, entry, system, knobs, config, run, say)
         except UserError as problem:
             with contextlib.suppress(UserError):  # the disk may be full: the first problem is the one to tell
-                sha = state_of(folder).get("weights_sha256", "")
-                _status(folder, run, "failed", problem=str(problem), weights_sha256=sha)
+                _status(folder, run, "failed", problem=str(problem))
             raise
     return outcome
 
@@ -209,12 +208,13 @@ def _train(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs
     try:
         system.train(knobs, model, data, run)
     except UserError:
-        with contextlib.suppress(UserError):  # the last good ones, which Run has put back into the model
-            _status(folder, run, "training", weights_sha256=_weights(folder, model))
+        if run.restored:  # the last good weights; in other cases those on disk may be better
+            with contextlib.suppress(UserError):
+                _status(folder, run, "training", **_weights(folder, model))
         raise
-    sha = _weights(folder, model)
+    seals = _weights(folder, model)
     if run.ended == "interrupted":
-        _status(folder, run, "stopped", ended=run.ended, weights_sha256=sha)
+        _status(folder, run, "stopped", ended=run.ended, **seals)
         say(f"stopped at step {run.step:,}, all saved; go on with: milestones resume {folder.name}")
         return Outcome(folder, run.ended, {})
     run.seed("score")
@@ -232,7 +232,7 @@ def _train(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs
     }  # fmt: skip
     report |= examine(folder, system, model, data)
     write_json(folder / "report.json", report)
-    _status(folder, run, "finished", ended=run.ended or "finished", weights_sha256=sha)
+    _status(folder, run, "finished", ended=run.ended or "finished", **seals)
     write_report(folder)
     return Outcome(folder, run.ended, report)
 
@@ -248,17 +248,19 @@ def told(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _weights(folder: Path, model: nn.Module) -> str:
-    """Write weights.safetensors if all is finite, else leave what was there. The file's sha256, or ''."""
+def _weights(folder: Path, model: nn.Module) -> dict[str, str]:
+    """Write weights.safetensors if all is finite, else leave what was there. The checksums of it and of facts.json."""
     tensors = model.state_dict()
-    if all(bool(torch.isfinite(t).all()) for t in tensors.values() if t.is_floating_point()):
-        return write_weights(folder / "weights.safetensors", tensors)
-    return ""
+    if not all(bool(torch.isfinite(t).all()) for t in tensors.values() if t.is_floating_point()):
+        return {}
+    facts = hashlib.sha256((folder / "facts.json").read_bytes()).hexdigest()
+    return {"weights_sha256": write_weights(folder / "weights.safetensors", tensors), "facts_sha256": facts}
 
 
 def _status(folder: Path, run: Run, state: str, **more: Any) -> None:
-    write_json(folder / "status.json", {"state": state, "step": run.step, "seconds": round(run.seconds, 1),
-                                        "updated": time.time(), **more})  # fmt: skip
+    write_status(
+        folder, {"state": state, "step": run.step, "seconds": round(run.seconds, 1), "updated": time.time(), **more}
+    )
 
 
 def _take(folder: Path, model: nn.Module, config: dict[str, Any], say: Say) -> None:
@@ -278,6 +280,11 @@ def _take(folder: Path, model: nn.Module, config: dict[str, Any], say: Say) -> N
     if origin.get("frozen"):
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name not in taken)
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            got = f"all {len(taken)} tensors of {source.name} frozen"
+            raise UserError(
+                "something to train beside what is frozen", got, "Leave --freeze out, or train on other classes"
+            )
     config["from"] = {**origin, "taken": taken, "left": left}
     write_json(folder / "config.json", {k: v for k, v in config.items() if k != "format"})
     verb = "took and froze" if origin.get("frozen") else "took"

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-
 from contract import children, tiny
+
 from milestones.catalog import TIMELINE
 
 ROOT = Path(__file__).parents[2]
@@ -73,10 +73,18 @@ def trained(page: Page, place: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def forks() -> Iterator[Callable[..., BaseProcess]]:
+def forks() -> Callable[..., BaseProcess]:
     """A function: runs a function of `children` in a process forked from a clean one (this one has threads)."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["contract.children", "milestones.verbs.execute", "torch._dynamo", "matplotlib.backends.backend_agg", *(e.module for e in TIMELINE)])
+    context.set_forkserver_preload(
+        [
+            "contract.children",
+            "milestones.verbs.execute",
+            "torch._dynamo",
+            "matplotlib.backends.backend_agg",
+            *(e.module for e in TIMELINE),
+        ]
+    )
     before = os.environ.get("PYTHONPATH")
     # Before Python 3.13 the server does not get our path of modules.
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests"), *([before] if before else [])])
@@ -91,7 +99,7 @@ def forks() -> Iterator[Callable[..., BaseProcess]]:
         del os.environ["PYTHONPATH"]
     else:
         os.environ["PYTHONPATH"] = before
-    yield start
+    return start
 
 
 @pytest.fixture

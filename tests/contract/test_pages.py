@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-
 from contract import tiny
 from contract.conftest import FORKED, PAGES, Page
+
 from milestones.catalog import find, load
 from milestones.catalog import page as module_of
 from milestones.core.config import changed
@@ -65,7 +65,23 @@ def test_config_to_json_and_back(page: Page, system: System[Any, Any, Any, Any])
 
 
 def test_knobs_are_the_pages_not_the_runs(system: System[Any, Any, Any, Any]) -> None:
-    taken = "seed seeds preset plan device minutes data target split from auto-lr members json runs freeze".split()
+    taken = [
+        "seed",
+        "seeds",
+        "preset",
+        "plan",
+        "device",
+        "minutes",
+        "data",
+        "target",
+        "split",
+        "from",
+        "auto-lr",
+        "members",
+        "json",
+        "runs",
+        "freeze",
+    ]
     assert not set(taken) & {name.replace("_", "-") for name in system.Config.model_fields}
 
 
@@ -128,7 +144,9 @@ def test_evaluation_leaves_no_trace(page: Page, system: System[Any, Any, Any, An
     assert found[0] == found[1]
     assert all(torch.equal(t, before[n]) for n, t in run.model.state_dict().items())
     reported = json.loads((trained / "report.json").read_text())["scores"]
-    assert {name: score.value for name, score in found[0].items()} == {name: score["value"] for name, score in reported.items()}
+    assert {name: score.value for name, score in found[0].items()} == {
+        name: score["value"] for name, score in reported.items()
+    }
 
 
 def test_run_folder(page: Page, trained: Path) -> None:
@@ -149,7 +167,19 @@ def test_run_folder(page: Page, trained: Path) -> None:
 
 def test_scores(page: Page, trained: Path) -> None:
     report = json.loads((trained / "report.json").read_text())
-    assert report.keys() >= {"system", "preset", "config", "seed", "plan", "device", "versions", "data", "steps", "seconds", "scores"}
+    assert report.keys() >= {
+        "system",
+        "preset",
+        "config",
+        "seed",
+        "plan",
+        "device",
+        "versions",
+        "data",
+        "steps",
+        "seconds",
+        "scores",
+    }
     assert report["scores"]
     for name, score in report["scores"].items():
         assert all(math.isfinite(score[field]) for field in ("value", "low", "high")), name
@@ -223,12 +253,15 @@ def test_second_run_never_overwrites(page: Page, trained: Path, place: Path) -> 
     again = begin(page.name, page.settings, Order(**page.order()), trained.parent).folder
     assert again != trained
     assert {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in trained.rglob("*")} == before
-    assert (again / "weights.safetensors").read_bytes() == (trained / "weights.safetensors").read_bytes(), "same seed, same bits"
+    assert (again / "weights.safetensors").read_bytes() == (trained / "weights.safetensors").read_bytes(), (
+        "same seed, same bits"
+    )
 
 
 def test_forked_page_is_the_page(place: Path) -> None:
     """A copy trains to the same weights as its original."""
     from contract.conftest import page_of
+
     from milestones.verbs.execute import Order, begin
 
     folders = []

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from contract import children
 from contract.conftest import Page, page_of
+
 from milestones.core.errors import UserError
 from milestones.verbs.execute import Order, begin, go_on
 
@@ -55,10 +55,6 @@ def run(fork: Fork, page: Page, root: Path, **more: Any) -> tuple[int, Path, str
     child.join(SECONDS)
     assert child.exitcode is not None, "hangs"
     return child.exitcode, root / f"{Path(page.name).stem}-1", said.read_text() if said.exists() else ""
-
-
-MOMENTS = [("step", 1), ("step", 3), ("rename", 1), ("rename", 2), ("renamed", 2), ("line", 1), ("line", 4),
-           ("weights", 1), ("score", 1), ("report", 1)]  # fmt: skip
 
 
 @pytest.mark.parametrize("when", ["step", "rename", "renamed", "line", "weights"])
@@ -113,6 +109,16 @@ def test_signal_saves_and_ends(page: Page, trained: Path, tmp_path: Path, fork: 
     assert (folder / "weights.safetensors").exists()
     resume(folder, page)
     same(folder, trained)
+
+
+def test_signal_in_the_last_step(tmp_path: Path, place: Path, fork: Fork, trained_lenet: Path) -> None:
+    page = page_of("lenet", place)
+    last = log(trained_lenet)[-1]["step"]
+    code, folder, said = run(fork, page, tmp_path / "runs", when="step", at=last, what="int")
+    assert code == 130, said
+    assert json.loads((folder / "status.json").read_text())["state"] == "stopped"
+    resume(folder, page)
+    same(folder, trained_lenet)
 
 
 def test_second_signal_ends_at_once(tmp_path: Path, place: Path, fork: Fork, trained_lenet: Path) -> None:
@@ -189,11 +195,11 @@ def test_resume_of_a_finished_run_changes_no_bit(tmp_path: Path, page: Page, tra
 def test_two_processes_on_one_folder(tmp_path: Path, trained_lenet: Path) -> None:
     from milestones.core.folder import held
 
-    with held(trained_lenet):
-        with pytest.raises(
-            UserError, match=r"for this process alone, got a lock held by process \d+ on .* for \d+ min"
-        ):
-            go_on(trained_lenet, "", None, lambda _: None)
+    with (
+        held(trained_lenet),
+        pytest.raises(UserError, match=r"for this process alone, got a lock held by process \d+ on .* for \d+ min"),
+    ):
+        go_on(trained_lenet, "", None, lambda _: None)
     go_on(trained_lenet, "", None, lambda _: None)
 
 

@@ -154,7 +154,7 @@ ROWS = "".join(f"{i % 11},{i * 0.37:.2f}\n" for i in range(60))
         ("x,y\n" + ROWS.replace(".", "a"), "y", "at least 3 examples of each class, got .*is 'y' really a class"),
         ("x,y\n1,1\n2,1\n1,1\n3,0\n1,0\n1,0\n" + "1,1\n" * 0, "y", "at least 10 rows|examples of each class"),
         ("x,y\n" + "".join(f"5,{i / 7}\n" for i in range(40)), "y", "a column that varies, beside the target"),
-        ("x,y\n" + "1,2.5\n" * 9 + "1,3.5\n", "y", "at least 10 rows, for train, valid and test, got 2 different"),
+        ("x,y\n" + "1,2.5\n" * 9 + "1,3.5\n", "y", "at least 20 rows, for train, valid and test, got 2 different"),
     ],
 )
 def test_bad_tables(tmp_path: Path, content: str, target: str, words: str) -> None:

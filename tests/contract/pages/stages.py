@@ -48,7 +48,10 @@ class Net(nn.Module):
 def prepare(knobs: Knobs, place: Place) -> Data[Pairs]:
     image = torch.randn(90, 1, 4, 4, generator=keyed(place.seed, "images"))
     pairs = Pairs(image, (image.sum((1, 2, 3)) > 0).long())
-    parts = [Held(Pairs(*(t[i::3] for t in pairs)), place, "noise", name) for i, name in enumerate(("train", "valid", "test"))]
+    parts = [
+        Held(Pairs(*(t[i::3] for t in pairs)), place, "noise", name)
+        for i, name in enumerate(("train", "valid", "test"))
+    ]
     return Data(*parts, {"labels": ["low", "high"], "data": {"name": "noise", "train": 30, "valid": 30, "test": 30}})
 
 
