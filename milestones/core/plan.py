@@ -26,6 +26,7 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 MOST_THREADS = 256  # beyond, the system may refuse to make them
 SECONDS = 0.25  # a candidate, in turns
 MARGIN = 1.05  # a later candidate must win by this, so that near equals do not flip between runs
+BUSY = 10  # percent of the processor: with more in other hands, the race says little about this machine
 TOLERANCE = 0.02  # of the loss, against float32; and 1 - cosine of the gradient
 
 
@@ -120,7 +121,9 @@ def measure(model: nn.Module, probe: Probe, examples: int, given: Plan | None, d
     if given is None:
         plans = _candidates(model, most, device)
     flops = _flops(copy.deepcopy(model), probe) / examples
+    begin, others = time.perf_counter(), others_seconds()
     tried = _race(model, probe, plans, device)
+    busy = 100 * (others_seconds() - others) / max((time.perf_counter() - begin) * (os.cpu_count() or 1), 1e-9)
     best = 0
     for i, result in enumerate(tried):
         if result["within"] and result["seconds"] * MARGIN < tried[best]["seconds"]:
@@ -133,8 +136,10 @@ def measure(model: nn.Module, probe: Probe, examples: int, given: Plan | None, d
     words = f"{plan.layout} {plan.precision}, {plan.threads or most} threads: {rate:,} examples/s"
     if len(tried) > 1:
         words += f", {rate / tried[0]['rate']:.1f} x PyTorch's defaults ({len(tried)} ways tried)"
+    if busy > BUSY:
+        words += f"; other programs took {busy:.0f} % of the processor meanwhile, so this plan is not remembered"
     plan = Plan(plan.layout, plan.precision, plan.threads or most, words, flops, round(peak, 1), tried, here)
-    if given is None:
+    if given is None and busy <= BUSY:
         with contextlib.suppress(OSError, UserError):  # a plan that cannot be remembered is measured again
             cached.parent.mkdir(parents=True, exist_ok=True)
             write_json(cached, asdict(plan))
@@ -160,6 +165,16 @@ def bfloat16_pays(device: torch.device) -> bool:
         return peak_gflops("bfloat16", device, 192) > 0.7 * peak_gflops("float32", device, 192)
     finally:
         torch.set_num_threads(threads)
+
+
+def others_seconds() -> float:
+    """Processor seconds that other programs have used so far, where the system tells it; else 0."""
+    try:
+        with open("/proc/stat", encoding="ascii") as file:
+            user, nice, system = map(int, file.readline().split()[1:4])
+    except (OSError, ValueError):
+        return 0.0
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK") - sum(os.times()[:2])
 
 
 def _step(twin: nn.Module, probe: Probe, plan: Plan, device: torch.device) -> float:

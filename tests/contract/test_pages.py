@@ -102,8 +102,8 @@ def test_each_example_once_an_epoch(page: Page, system: System[Any, Any, Any, An
     train.augment = None
     everything = Counter(rows(next(train.sweep(len(train)))))
     size = next(n for n in range(7, len(train)) if len(train) % n == 0)
-    epochs = [[row for step in range(len(train) // size) for row in rows(train.batch(e * len(train) // size + step, size))]
-              for e in range(2)]  # fmt: skip
+    each = len(train) // size
+    epochs = [[row for step in range(each) for row in rows(train.batch(e * each + step, size))] for e in range(2)]
     assert Counter(epochs[0]) == Counter(epochs[1]) == everything
     assert epochs[0] != epochs[1], "each epoch has its own order"
 

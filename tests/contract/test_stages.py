@@ -152,7 +152,7 @@ def test_state_that_is_not_finite_is_never_saved(tmp_path: Path, monkeypatch: py
     with monkeypatch.context() as patch:
         patch.setattr("milestones.core.run.Clock", often(1))
         model = torch.nn.Linear(2, 2)
-        with (
+        with (  # noqa: PT012
             Run(tmp_path, Place(torch.device("cpu"), 0), "exact") as run_,
             pytest.raises(UserError, match="a finite loss, got nan at step 4"),
         ):

@@ -26,6 +26,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     monkeypatch.setattr(plans, "SECONDS", 0.0)
     monkeypatch.setattr(plans, "peak_gflops", lambda *_: 100.0)
     monkeypatch.setattr(plans, "bfloat16_pays", lambda _: True)
+    monkeypatch.setattr(plans, "others_seconds", lambda: 0.0)
 
 
 class Clock:
@@ -187,3 +188,24 @@ def test_layout_of_a_batch() -> None:
     assert laid.image.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(laid.image, batch.image)
     assert Plan().lay(batch) is batch
+
+
+def test_a_plan_of_a_busy_machine_is_not_remembered(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    clock = Clock(monkeypatch, fastest)
+    monkeypatch.setattr(plans, "others_seconds", lambda: 0.5 * clock.now)  # half of one processor
+    monkeypatch.setattr(plans.os, "cpu_count", lambda: 2)
+    found = measure(NET, probe, 8, None, CPU)
+    assert "other programs took 25 % of the processor meanwhile, so this plan is not remembered" in found.words
+    assert not list(home.rglob("plans/*.json"))
+    monkeypatch.setattr(plans, "others_seconds", lambda: 0.1 * clock.now)
+    assert "not remembered" not in measure(NET, probe, 8, None, CPU).words
+    assert len(list(home.rglob("plans/*.json"))) == 1
+
+
+def test_others_seconds_grow_with_others_work() -> None:
+    import subprocess
+    import sys
+
+    before = plans.others_seconds()
+    subprocess.run([sys.executable, "-c", "while __import__('time').process_time() < 0.5: pass"], check=True)
+    assert plans.others_seconds() - before >= 0.3  # a child is another program, too

@@ -102,7 +102,7 @@ def test_log_waits_for_no_device(tmp_path: Path) -> None:
 
 
 def test_not_finite_in_the_middle_of_a_window(tmp_path: Path) -> None:
-    with (
+    with (  # noqa: PT012
         Run(tmp_path, CPU, "exact") as run,
         pytest.raises(UserError, match=r"a finite loss, got inf at step 601 \(mean before: 1\)"),
     ):
