@@ -40,7 +40,7 @@ class Knobs(Config):
     passes: int = Field(default=23, ge=1, description="passes through the training set")
     modern: bool = Field(default=False, description="ReLU, softmax, AdamW and distortions instead of the paper's way")
     batch: int = Field(default=64, ge=1, description="pictures an update, when modern; else each has its own")
-    lr: float = Field(default=0.08, gt=0, description="step size: stochastic (before scaling), or AdamW's")
+    lr: float = Field(default=0.03, gt=0, description="step size, divided by the root of the fan-in; or AdamW's")
     decay: float = Field(default=0.01, ge=0, description="AdamW's weight decay, when modern")
     shift: float = Field(default=1.0, ge=0, le=8, description="random shift, pixels, when modern")
     rotate: float = Field(default=8.0, ge=0, le=180, description="random rotation, degrees, when modern")
@@ -67,7 +67,7 @@ class LeNet1989(nn.Module):
         self.normalise = Normalise(127.5, 127.5)  # ink 1, background -1
 
         def weight(fan_in: int, *shape: int) -> nn.Parameter:
-            reach = math.sqrt(6 / fan_in) if modern else 2.4 / fan_in**0.5 / 1.5
+            reach = math.sqrt(6 / fan_in) if modern else 2.4 / fan_in  # the paper's
             return nn.Parameter((2 * torch.rand(*shape) - 1) * reach)
 
         self.w1, self.b1 = weight(25, 12, 1, 5, 5), nn.Parameter(torch.zeros(12, 8, 8))
@@ -113,11 +113,8 @@ class Stochastic:
         """What each of the 64 units of a map of H1 sees."""
         return F.unfold(F.pad(image, (2, 2, 2, 2), value=-1.0), 5, stride=2)
 
-    def update(self, patch: Float[Tensor, "25 64"], target: Float[Tensor, "K"], scale: float) -> Float[Tensor, "K"]:
-        """One step down half the squared error of one pattern; the output's error before it.
-
-        `scale` multiplies the rates.
-        """
+    def update(self, patch: Float[Tensor, "25 64"], target: Float[Tensor, "K"]) -> Float[Tensor, "K"]:
+        """One step down half the squared error of one pattern; the output's error before it, divided by HEIGHT."""
         w1, b1, w2, b2, w3, b3, w4, b4 = self.weights
         w2t, w3t, w4t = self.turned
         slope, both = torch.ops.aten.tanh_backward, HEIGHT * PACE  # slope(e, u) = e (1 - u^2)
@@ -128,14 +125,14 @@ class Stochastic:
         v2 = u2.view(192)
         u3 = torch.addmv(b3, w3, v2, beta=PACE, alpha=both).tanh_()
         u4 = torch.addmv(b4, w4, u3, beta=PACE, alpha=both).tanh_()
-        wrong = torch.sub(u4, target, alpha=1 / HEIGHT)  # times HEIGHT: the output's error
+        wrong = torch.sub(u4, target, alpha=1 / HEIGHT)
         e4 = slope(wrong, u4)  # each e, times HEIGHT and a factor of `both` a layer, is the error at the layer's sum
         e3 = slope(torch.mv(w4t, e4), u3)
         e2 = slope(torch.mv(w3t, e3).view(3, 4, 16), u2)
         back = torch.bmm(w2t, e2)  # each window's error, added up where windows overlap
         self.error.zero_().index_add_(0, self.flat, back.view(-1))
         e1 = slope(self.inner_error.reshape(12, 64), u1)
-        r1, r2, r3, r4 = (-scale * rate * HEIGHT * both**n for rate, n in zip(self.rates, (4, 3, 2, 1), strict=True))
+        r1, r2, r3, r4 = (-rate * HEIGHT * both**n for rate, n in zip(self.rates, (4, 3, 2, 1), strict=True))
         w4.addr_(e4, u3, alpha=r4 * HEIGHT), b4.add_(e4, alpha=r4)
         w3.addr_(e3, v2, alpha=r3 * HEIGHT), b3.add_(e3, alpha=r3)
         w2.baddbmm_(e2, window.transpose(1, 2), alpha=r2 * HEIGHT), b2.add_(e2, alpha=r2)
@@ -179,9 +176,9 @@ def present(knobs: Knobs, model: LeNet1989, data: Data[Labelled], run: Run) -> N
     targets = 2 * torch.eye(len(model.b4)) - 1
     for step in run.steps(steps, model=model):
         batch = data.train.batch(step, CHUNK)
-        patches, rate = net.patches(model.normalise(batch.image)), cosine(steps)(step)
+        patches = net.patches(model.normalise(batch.image))
         patterns = zip(patches.unbind(), targets[batch.label].unbind(), strict=True)
-        wrong = torch.stack([net.update(patch, target, rate) for patch, target in patterns]) * HEIGHT
+        wrong = torch.stack([net.update(patch, target) for patch, target in patterns]) * HEIGHT
         run.log(loss=0.5 * wrong.square().sum(1).mean())
         if run.every(len(data.train) // CHUNK):
             run.log(**{f"valid_{name}": value for name, value in evaluate(model, loss, data.valid).items()})

@@ -11,7 +11,9 @@ from milestones.systems.lenet1989 import HEIGHT, LeNet1989, Stochastic, squash
 
 def test_counts_of_the_paper() -> None:
     net = LeNet1989(10, modern=False)
-    counts = [w.numel() + b.numel() for w, b in ((net.w1, net.b1), (net.w2, net.b2), (net.w3, net.b3), (net.w4, net.b4))]
+    counts = [
+        w.numel() + b.numel() for w, b in ((net.w1, net.b1), (net.w2, net.b2), (net.w3, net.b3), (net.w4, net.b4))
+    ]
     assert counts == [1068, 2592, 5790, 310]
     assert sum(counts) == 9760
     connections = 64 * 12 * 25 + 768 + 16 * 12 * 200 + 192 + 5790 + 310
@@ -45,9 +47,10 @@ def test_update_follows_autograd() -> None:
     loss = 0.5 * (net(image) - target).square().sum()
     gradients = torch.autograd.grad(loss, list(net.parameters()))
     before = [p.detach().clone() for p in net.parameters()]
-    by_hand, scale = Stochastic(net, lr=1.0), 1e-2
+    scale = 1e-2
+    by_hand = Stochastic(net, lr=scale)
     with torch.inference_mode():
-        wrong = by_hand.update(by_hand.patches(net.normalise(image))[0], target, scale)
+        wrong = by_hand.update(by_hand.patches(net.normalise(image))[0], target)
     assert 0.5 * float((HEIGHT * wrong).square().sum()) == pytest.approx(float(loss.detach()), rel=1e-5)
     for (name, now), was, gradient in zip(net.named_parameters(), before, gradients, strict=True):
         fan_in = {"1": 25, "2": 200, "3": 192, "4": 30}[name[1]]
@@ -64,7 +67,7 @@ def test_a_second_update_sees_the_first() -> None:
     by_hand = Stochastic(net, lr=0.1)
     for image in images:
         with torch.inference_mode():
-            by_hand.update(by_hand.patches(net.normalise(image[None]))[0], target, 1.0)
+            by_hand.update(by_hand.patches(net.normalise(image[None]))[0], target)
         loss = 0.5 * (twin(image[None]) - target).square().sum()
         gradients = torch.autograd.grad(loss, list(twin.parameters()))
         with torch.no_grad():
