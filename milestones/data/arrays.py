@@ -25,8 +25,7 @@ class Stack(NamedTuple):
 
 
 def idx(path: Path) -> np.ndarray:
-    """The uint8 array of an IDX file, gzipped or not. UserError: another format, another length than it
-    says."""
+    """The uint8 array of an IDX file, gzipped or not. UserError: another format, another length than it says."""
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as stream:
             content = stream.read(LARGEST)
@@ -158,8 +157,7 @@ def usps_file(folder: Path, name: str) -> Path | None:
 
 
 def usps(path: Path) -> dict[str, Stack]:
-    """The USPS digits from a folder with zip.train and zip.test, from one of these two files, or from
-    usps.npz."""
+    """The USPS digits from a folder with zip.train and zip.test, from one of these two files, or from usps.npz."""
     if path.suffix == ".npz":
         return npz(path)
     folder = path if path.is_dir() else path.parent

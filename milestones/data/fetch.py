@@ -65,8 +65,7 @@ Progress = Callable[[int, int], None]
 
 
 def cache() -> Path:
-    """The folder for downloads: ``$XDG_CACHE_HOME/milestones``, else ``~/.cache/milestones``. It may not
-    exist yet."""
+    """The folder for downloads: ``$XDG_CACHE_HOME/milestones``, else ``~/.cache/milestones``. It may not exist yet."""
     root = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(root) if os.path.isabs(root) else Path.home() / ".cache") / "milestones"
 
@@ -93,8 +92,7 @@ def content_hash(path: Path) -> str:
 
 
 def fetch(mirrors: Sequence[str], sha256: str, target: Path, progress: Progress | None = None) -> None:
-    """Put the verified file at `target`, from the first of `mirrors` that has it; nothing to do if it is
-    there.
+    """Put the verified file at `target`, from the first of `mirrors` that has it; nothing to do if it is there.
 
     `sha256` is that of the content, after gunzip where the name of `target` ends with .gz. UserError: no
     mirror gave it.
@@ -118,10 +116,8 @@ def fetch(mirrors: Sequence[str], sha256: str, target: Path, progress: Progress 
 
 
 def _from_mirror(address: str, sha256: str, part: Path, target: Path, progress: Progress | None) -> str:
-    """Nothing when the verified file is at `target`, else why this mirror failed. What broke off is resumed
-    as long as
-    something comes; a part that spoils the whole is thrown away and the file fetched once more from its
-    start."""
+    """Nothing when the verified file is at `target`, else why this mirror failed. What broke off is resumed as long
+    as something comes; a part that spoils the whole is thrown away and the file fetched once more from its start."""
     fresh = False
     while True:
         before = part.stat().st_size if part.exists() else 0
@@ -178,8 +174,7 @@ def _writing() -> Iterator[None]:
 
 
 def _receive(address: str, part: Path, progress: Progress | None) -> None:
-    """Append to `part` what is missing of the file at `address`, from its start where the server ignores
-    Range."""
+    """Append to `part` what is missing of the file at `address`, from its start where the server ignores Range."""
     _allowed(address)
     at = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(address, headers={"User-Agent": "milestones", "Accept-Encoding": "identity"})

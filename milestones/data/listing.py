@@ -45,8 +45,7 @@ class Listing:
 
 
 def listing(path: Path, target: str = "") -> Listing:
-    """The pictures that `path` names: a folder with a folder per class, or a CSV or JSONL of files and
-    labels."""
+    """The pictures that `path` names: a folder with a folder per class, or a CSV or JSONL of files and labels."""
     if not path.is_dir():
         return _table(path, target)
     found = Listing()

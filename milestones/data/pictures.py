@@ -26,11 +26,7 @@ from .splits import FINAL, divide, shares
 
 SPLITS = ("train", "valid", "test")
 NAMES = ("digits", "mnist", "fashion", "usps")
-HELD_OUT = {
-    "mnist": 5000,
-    "fashion": 5000,
-    "usps": 1000,
-}  # the last ones of the training set are the validation set
+HELD_OUT = {"mnist": 5000, "fashion": 5000, "usps": 1000}  # validated on: the last ones of the training set
 DEBIAN = Path("/usr/share/datasets")  # where Debian's dataset-fashion-mnist lies
 EMBEDDED = "embedded digits (MNIST training images, writers shared across the split; not comparable with MNIST test)"
 
@@ -40,11 +36,9 @@ Augment = Callable[[Labelled, torch.Generator], Labelled]
 def pictures(place: Place, default: str = "digits", side: int = 28, augment: Augment | None = None) -> Data[Labelled]:
     """The data set that the user chose, else `default`: grey pictures "B 1 side side" and their classes.
 
-    Facts: kind, labels, mean and spread (of the training set's grey levels), side, channels, reading ("ink"
-    or
-    "resize"), box (pixels of the larger side of the ink, for digits) and data (counts, sha256, note).
-    `augment` changes
-    training batches only. UserError: anything wrong with the data, the first problem found.
+    Facts: kind, labels, mean and spread (of the training set's grey levels), side, channels, reading ("ink" or
+    "resize"), box (pixels of the larger side of the ink, for digits) and data (counts, sha256, note). `augment`
+    changes training batches only. UserError: anything wrong with the data, the first problem found.
     """
     choice = place.choice
     name = choice.data or default
@@ -85,8 +79,7 @@ def pictures(place: Place, default: str = "digits", side: int = 28, augment: Aug
 
 
 def seen(facts: Facts, images: Sequence[Image]) -> Tensor:
-    """The user's pictures as the model reads them: uint8 "B 1 side side". Digits are found, scaled and
-    centred as
+    """The user's pictures as the model reads them: uint8 "B 1 side side". Digits are found, scaled and centred as
     MNIST was made; other pictures are scaled whole, as in training. UserError: a picture without ink."""
     from ..media.ink import find_ink
 
@@ -166,8 +159,7 @@ def folders() -> list[Path]:
 
 
 def published(name: str, part: str) -> Stack | None:
-    """The verified "train" or "t10k" part of mnist or fashion, None if not at hand. UserError: other
-    content."""
+    """The verified "train" or "t10k" part of mnist or fashion, None if not at hand. UserError: other content."""
     entry = DATASETS[name]
     spellings = (entry["folder"], name, f"{name}-test" if part == "t10k" else f"{name}-train")
     for folder in (root / spelling for root in folders() for spelling in spellings):
@@ -192,8 +184,7 @@ def published(name: str, part: str) -> Stack | None:
 
 
 def _digits() -> tuple[dict[str, Stack], dict[str, str], Facts]:
-    """The embedded digits by position; MNIST's own test set instead of their last 1,000 where it is at
-    hand."""
+    """The embedded digits by position; MNIST's own test set instead of their last 1,000 where it is at hand."""
     with np.load(Path(__file__).with_name("digits10k.npz"), allow_pickle=False) as archive:
         image, label = archive["image"], archive["label"]
     parts = {"train": slice(8000), "valid": slice(8000, 9000), "test": slice(9000, None)}

@@ -12,8 +12,7 @@ FINAL = "final"
 
 
 def shares(split: str) -> tuple[float, float, float]:
-    """The parts for train, valid and test that ``--split`` asks for. UserError: not three percentages that
-    make 100."""
+    """The parts for train, valid and test that ``--split`` asks for. UserError: not three percentages that make 100."""
     if split in ("", FINAL):
         return 0.8, 0.1, 0.1
     try:
@@ -26,8 +25,7 @@ def shares(split: str) -> tuple[float, float, float]:
 
 
 def divide(keys: Sequence[bytes], classes: np.ndarray, parts: tuple[float, float, float]) -> np.ndarray:
-    """For each example 0 (train), 1 (valid) or 2 (test), within each class by the order of the keys of the
-    content.
+    """For each example 0 (train), 1 (valid) or 2 (test), within each class by the order of the keys of the content.
 
     Equal content always comes into one split. A part of 0 gets nothing, another at least one of each class
     that has

@@ -94,8 +94,7 @@ class Image:
         return f"{kind} picture, {self.height} x {self.width}"
 
     def blocks(self, columns: int = 28) -> str:
-        """The picture in characters of five darknesses, for terminals: a line stands for two rows of
-        pixels."""
+        """The picture in characters of five darknesses, for terminals: a line stands for two rows of pixels."""
         height = max(2, round(self.height * columns / self.width / 2) * 2)
         grey = Image(self.grey()).resized(height, columns).pixels
         shades = " .:+#"
@@ -105,8 +104,7 @@ class Image:
 
 def scaled(content: bytes, name: str, side: int) -> np.ndarray:
     """Grey levels `side` x `side` of the picture in the bytes of a file called `name`, nearly as ``grey`` and
-    ``resized``
-    give them, several times faster for JPEGs."""
+    ``resized`` give them, several times faster for JPEGs."""
     picture = _decoded(content, name, 4 * side)
     if picture.mode not in ("L", "RGB") or "transparency" in picture.info:
         return Image(Image(_pixels(picture)).grey()).resized(side, side).pixels
@@ -115,9 +113,8 @@ def scaled(content: bytes, name: str, side: int) -> np.ndarray:
 
 
 def _decoded(content: bytes, name: str, least: int = 0) -> Pillow.Image:
-    """The picture in a file's bytes, upright. With `least`, JPEGs come grey, and large ones smaller than they
-    are, but
-    with no side below `least` pixels."""
+    """The picture in a file's bytes, upright. With `least`, JPEGs come grey, and large ones smaller than they are,
+    but with no side below `least` pixels."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # our own limit is below

@@ -22,9 +22,8 @@ def find_ink(image: Image, side: int = 28, box: float | None = None) -> np.ndarr
     """The digit in a photo, scan or drawing: uint8 "side side", ink light on 0, its larger side `box` pixels
     (20/28 of `side` if None), its centre of mass in the middle.
 
-    Light may be uneven, ink any colour, darker or lighter than the paper; ruled lines, frames, specks and
-    shadows from
-    the border are left out. A pen too thin for the box is widened. UserError: no ink.
+    Light may be uneven, ink any colour, darker or lighter than the paper; ruled lines, frames, specks and shadows
+    from the border are left out. A pen too thin for the box is widened. UserError: no ink.
     """
     box = box or side * 20 / 28
     ink, noise, mask = _found(_work(image))
@@ -109,8 +108,7 @@ def _contrast(work: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _two_tones(grey: np.ndarray) -> tuple[np.ndarray, float]:
-    """Ink and noise of a picture that ink fills nearly as much as paper does: the corners tell which is
-    which."""
+    """Ink and noise of a picture that ink fills nearly as much as paper does: the corners tell which is which."""
     light = grey > _otsu(grey)
     height, width = (max(1, n // 8) for n in grey.shape)
     corners = np.concatenate([light[y, x].ravel() for y in (slice(height), slice(-height, None))
@@ -128,8 +126,7 @@ def _middle(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _paper(work: np.ndarray) -> np.ndarray:
-    """The paper's colour everywhere, a smooth surface of third degree fitted to the pixels that are like
-    it."""
+    """The paper's colour everywhere, a smooth surface of third degree fitted to the pixels that are like it."""
     height, width, channels = work.shape
     step = max(1, max(height, width) // 64)
     small = work[step // 2 :: step, step // 2 :: step]
@@ -282,8 +279,7 @@ def _chosen(found: Pieces, height: int, width: int) -> np.ndarray:
 
 
 def _unruled(ink: np.ndarray, noise: float) -> np.ndarray:
-    """The ink without straight lines along rows or columns through the whole picture: ruled paper, grids,
-    edges."""
+    """The ink without straight lines along rows or columns through the whole picture: ruled paper, grids, edges."""
     for _ in range(2):
         ink = ink.T
         height, width = ink.shape

@@ -267,7 +267,11 @@ def _take(folder: Path, model: nn.Module, config: dict[str, Any], say: Say) -> N
     """Start from another run's weights where names and shapes agree; freeze them if asked; say what was taken."""
     origin = config["from"]
     source = Path(str(origin.get("run")))
-    theirs, ours = read_weights(source / "weights.safetensors"), model.state_dict()
+    ours = model.state_dict()
+    if any((folder / "state").glob("*.safetensors")):  # resumed: the state has all, and the origin may be gone
+        theirs = {name: ours[name] for name in origin.get("taken", []) if name in ours}
+    else:
+        theirs = read_weights(source / "weights.safetensors")
     taken = [n for n, tensor in ours.items() if n in theirs and theirs[n].shape == tensor.shape]
     left = [n for n in ours if n not in taken]
     if not taken:

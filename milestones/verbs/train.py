@@ -10,14 +10,13 @@ from typing import Any
 from ..core.errors import UserError
 from .words import add_knobs, answer, say, set_knobs
 
-PAGES = {"pictures": "lenet", "table": "mlp"}
-KINDS = {page: kind for kind, page in PAGES.items()}
+PAGES = {"pictures": ("lenet", "quick"), "table": ("mlp", "table")}  # the page and preset for each kind of data
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("page", metavar="PAGE|PATH", help="a page of the catalog, a .py file of yours, or data")
     group = parser.add_argument_group("the run")
-    group.add_argument("--preset", default="quick", help="the page's settings to begin with [quick]")
+    group.add_argument("--preset", default="", help="the page's settings to begin with [quick]")
     group.add_argument("--seed", type=int, default=0, help="of all randomness [0]")
     group.add_argument("--seeds", type=int, default=1, help="so many runs, and one summary [1]")
     group.add_argument("--data", default="", help="a data set's name, or the path of your data")
@@ -59,12 +58,12 @@ def is_data(word: str) -> bool:
     return not known and not word.endswith(".py") and Path(word).exists()
 
 
-def choose(path: str) -> tuple[str, str]:
-    """The page that fits the data at a path, and why."""
+def choose(path: str) -> tuple[str, str, str]:
+    """The page and preset that fit the data at a path, and why."""
     from ..data.kinds import sight
 
     found, reason = sight(path)
-    return PAGES[found], reason
+    return *PAGES[found], f"it is read as {found}, because {reason}"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -72,20 +71,21 @@ def run(args: argparse.Namespace) -> int:
     from .progress import Line
     from .tables import group_lines, outcome_lines
 
-    name, data = args.page, args.data
+    name, data, preset = args.page, args.data, args.preset
     if is_data(name):
         if data:
             raise UserError("data once", f"both {name} and --data {data}", "Leave one of them out")
         data = name
-        name, reason = choose(data)
-        say(f"{data} is read as {KINDS[name]}, because {reason}; the page for it is {name}")
+        name, fitting, reason = choose(data)
+        preset = preset or fitting
+        say(f"{data}: {reason}; the page for it is {name}, preset {preset}")
     if args.seeds < 1:
         raise UserError("--seeds from 1", str(args.seeds), "Leave it out for one run")
     if args.freeze and not args.origin:
         raise UserError("--freeze together with --from RUN", "no --from", "Name the run to start from")
     reports: list[dict[str, Any]] = []
     for seed in range(args.seed, args.seed + args.seeds):
-        order = Order(args.preset, seed, data, args.target, args.split, args.plan, args.device, args.minutes,
+        order = Order(preset or "quick", seed, data, args.target, args.split, args.plan, args.device, args.minutes,
                       args.origin, args.freeze)  # fmt: skip
         line = Line()
         try:

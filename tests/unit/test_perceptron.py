@@ -88,5 +88,5 @@ def test_criterion_is_the_distance_of_mistakes() -> None:
 def test_a_table_of_three_classes_is_refused(tmp_path) -> None:
     path = tmp_path / "three.csv"
     path.write_text("a,b,y\n" + "".join(f"{i},{i * i % 7},{'uvw'[i % 3]}\n" for i in range(90)))
-    with pytest.raises(UserError, match="expected a target of two classes, got 3 classes in 'y'. Train mlp on it"):
+    with pytest.raises(UserError, match=r"expected a target of two classes, got 3 classes in 'y'\. Train mlp on it"):
         prepare(Knobs(), Place(CPU, 0, choice=Choice(str(path), "y")))
