@@ -1,6 +1,6 @@
 """Draw the README's picture: LeNet, as shipped, reads the thirty pictures of tests/pictures.
 
-    python benchmarks/pictures.py
+python benchmarks/pictures.py
 """
 
 from __future__ import annotations

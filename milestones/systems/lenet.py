@@ -32,7 +32,7 @@ from ..parts.metrics import error_rate
 
 
 class Knobs(Config):
-    steps: int = Field(default=6500, ge=1, description="optimiser updates")
+    steps: int = Field(default=5500, ge=1, description="optimiser updates")
     batch: int = Field(default=64, ge=1, description="images per update")
     lr: float = Field(default=2.5e-3, gt=0, description="Adam's step size at its peak")
     average: float = Field(default=0.998, ge=0, lt=1, description="decay of the mean of the weights; 0: none is kept")

@@ -99,10 +99,11 @@ class Stochastic:
                  net.w3, net.b3, net.w4, net.b4)  # fmt: skip
         self.weights = [view.detach() for view in views]
         self.turned = [w.transpose(-1, -2) for w in (self.weights[2], self.weights[4], self.weights[6])]  # views, too
-        self.rates = [lr / fan_in**0.5 for fan_in in (25, 200, 192, 30)]
+        both = HEIGHT * PACE  # a layer's share in the errors' factor; see `update`
+        self.rates = [-lr / fan_in**0.5 * HEIGHT * both**n for fan_in, n in ((25, 4), (200, 3), (192, 2), (30, 1))]
         at = torch.arange(12 * 12 * 12.0).view(1, 12, 12, 12)
-        self.windows = F.unfold(at, 5, stride=2).view(12, 25, 16)[MAPS].view(3, 200, 16).long()
-        self.flat = self.windows.flatten()  # which units of padded H1 each unit of H2 sees
+        windows = F.unfold(at, 5, stride=2).view(12, 25, 16)[MAPS]
+        self.windows = windows.long().flatten()  # which units of padded H1 each unit of H2 sees
         self.padded = torch.full((12, 12, 12), -1 / HEIGHT)
         self.inner = self.padded[:, 2:10, 2:10]
         self.error = torch.zeros(12 * 12 * 12)
@@ -117,10 +118,10 @@ class Stochastic:
         """One step down half the squared error of one pattern; the output's error before it, divided by HEIGHT."""
         w1, b1, w2, b2, w3, b3, w4, b4 = self.weights
         w2t, w3t, w4t = self.turned
-        slope, both = torch.ops.aten.tanh_backward, HEIGHT * PACE  # slope(e, u) = e (1 - u^2)
+        slope, both = torch.ops.aten.tanh_backward.default, HEIGHT * PACE  # slope(e, u) = e (1 - u^2)
         u1 = torch.addmm(b1, w1, patch, beta=PACE, alpha=PACE).tanh_()  # 12 64
         self.inner.copy_(u1.view(12, 8, 8))
-        window = torch.take(self.padded, self.windows)  # 3 200 16
+        window = self.padded.view(-1).index_select(0, self.windows).view(3, 200, 16)
         u2 = torch.baddbmm(b2, w2, window, beta=PACE, alpha=both).tanh_()  # 3 4 16
         v2 = u2.view(192)
         u3 = torch.addmv(b3, w3, v2, beta=PACE, alpha=both).tanh_()
@@ -130,9 +131,9 @@ class Stochastic:
         e3 = slope(torch.mv(w4t, e4), u3)
         e2 = slope(torch.mv(w3t, e3).view(3, 4, 16), u2)
         back = torch.bmm(w2t, e2)  # each window's error, added up where windows overlap
-        self.error.zero_().index_add_(0, self.flat, back.view(-1))
+        self.error.zero_().scatter_add_(0, self.windows, back.view(-1))
         e1 = slope(self.inner_error.reshape(12, 64), u1)
-        r1, r2, r3, r4 = (-rate * HEIGHT * both**n for rate, n in zip(self.rates, (4, 3, 2, 1), strict=True))
+        r1, r2, r3, r4 = self.rates
         w4.addr_(e4, u3, alpha=r4 * HEIGHT), b4.add_(e4, alpha=r4)
         w3.addr_(e3, v2, alpha=r3 * HEIGHT), b3.add_(e3, alpha=r3)
         w2.baddbmm_(e2, window.transpose(1, 2), alpha=r2 * HEIGHT), b2.add_(e2, alpha=r2)
