@@ -22,7 +22,7 @@ paths = sorted(path for path in (ROOT / "tests" / "pictures").iterdir() if path.
 images = [Image.open(path) for path in paths]
 answers = milestones.load("lenet").use(images)
 rows = len(paths) // COLUMNS
-figure = Figure(figsize=(12, 2.9 * rows / 1.5), facecolor="white")
+figure = Figure(figsize=(12, 1.3 * rows), facecolor="white")
 for i, (path, image, answer) in enumerate(zip(paths, images, answers, strict=True)):
     row, column = i % rows, i // rows  # a digit a column, since names begin with it
     for k, pixels in enumerate((image.pixels, answer["seen"].pixels)):

