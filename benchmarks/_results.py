@@ -1,7 +1,8 @@
 """results/NAME.json: all that a benchmark measured, written part by part.
 
-Each part carries the hash of the code that measured it: a benchmark that was stopped goes on where it was, and what
-was measured with other code, on another machine or under another PyTorch is measured again.
+Each part carries its time and the hash of the code that measured it: a benchmark that was stopped goes on where it
+was, and what was measured with other code, on another machine or under another PyTorch is measured again when it is
+asked for. Until then the older part stays, under its own hash.
 """
 
 from __future__ import annotations
@@ -106,8 +107,7 @@ class Results:
 
     def write(self, **summary: Any) -> None:
         self.content["summary"].update(summary)
-        current = {key: part for key, part in self.content["parts"].items() if self.kept(key)}
-        text = json.dumps({**self.content, "parts": current}, indent=1, ensure_ascii=False)
+        text = json.dumps(self.content, indent=1, ensure_ascii=False)
         aside = self.path.with_suffix(".new")
         aside.write_text(text + "\n", encoding="utf-8")
         aside.replace(self.path)

@@ -125,8 +125,8 @@ def main() -> int:
         if name in args.only:
             say(f"milestones {' '.join(words)} --seeds {seeds}")
             results.part(key, functools.partial(train, words, seeds, args.quick))
-        if part := results.kept(key):
-            summary[name] = summed(part)
+        if part := results.content["parts"].get(key):
+            summary[name] = {**summed(part), "when": part["when"], "code": part["code"]}
     results.write(pages=summary)
     rows = []
     for name, page in summary.items():
