@@ -71,7 +71,7 @@ def told(name: str, score: Value) -> str:
     unit = score["unit"]
     unit = f" {unit}" if unit else ""
     seeds, n = score["seed_interval"], score["seeds"]["n"]
-    between = f"seeds {number(seeds['low'])} to {number(seeds['high'])}, " if seeds else ""
+    between = f"seeds {number(max(0.0, seeds['low']))} to {number(seeds['high'])}, " if seeds else ""
     sample = score["sample_interval"]
     several = "seeds" if n > 1 else "seed"
     return (

@@ -67,6 +67,7 @@ class Run:
         self._waiting: list[tuple[int, dict[str, Any]]] = []  # logged, not yet written: (updates finished, numbers)
         self._numbers: dict[str, float] = {}
         self._offset, self._signal, self._is_enough, self._broken = 0, 0, False, ""
+        self._lines = b""  # of the log, not yet written
         self._exits = contextlib.ExitStack()
 
     def __enter__(self) -> Run:
@@ -231,17 +232,25 @@ class Run:
         means = {name: sum(values) / len(values) for name, values in columns.items()}
         line = {"stage": self._stage, "step": self._waiting[-1][0], "seconds": round(clock.spent(), 3)}
         text = json.dumps({**line, **{name: float(f"{mean:.6g}") for name, mean in means.items()}}) + "\n"
-        try:
-            with open(self.folder / "log.jsonl", "ab") as file:
-                file.write(text.encode())
-            self._offset += len(text.encode())
-        except OSError as problem:
-            raise unwritable(self.folder / "log.jsonl", problem) from None
+        self._lines += text.encode()  # written a few times a second: opening a file takes as long as a small step
         self._numbers.update(means)
         self._waiting = []
 
+    def _append(self) -> None:
+        """Write the finished lines to the log."""
+        if not self._lines:
+            return
+        try:
+            with open(self.folder / "log.jsonl", "ab") as file:
+                file.write(self._lines)
+        except OSError as problem:
+            raise unwritable(self.folder / "log.jsonl", problem) from None
+        self._offset += len(self._lines)
+        self._lines = b""
+
     def _diverged(self, step: int, loss: float, path: Path, state: dict[str, Stateful]) -> UserError:
         """Restore the last good state, and say what happened."""
+        self._append()
         last = self._numbers.get("loss", math.nan)
         kept = "nothing had been saved yet"
         if path.exists():
@@ -255,6 +264,7 @@ class Run:
     def _look(self, clock: Clock, now: float) -> None:
         """A few times a second: is it time to stop? Tell the watcher and status.json."""
         clock.look = now + 0.1
+        self._append()
         if self._signal:
             self.ended = "interrupted"
         elif self._minutes is not None and clock.here() >= 60 * self._minutes:
@@ -267,13 +277,14 @@ class Run:
             here = Progress(self._stage, self.step + 1, self._total, clock.here(), self.rate, share, self._numbers)
             self._watch(here)
         if now >= clock.files:
-            clock.files = now + 1.0
+            clock.files = now + 2.0
             self._status("training", clock)
 
     def _save(self, path: Path, state: dict[str, Stateful], clock: Clock, done: bool) -> None:
         """Write the state of the stage. One that is not finite is never written."""
         begin = time.monotonic()
         finished = self.step if done else self.step + 1
+        self._append()
         self._waiting = [(step, {k: float(v) for k, v in numbers.items()}) for step, numbers in self._waiting]
         meta = {"step": finished, "done": done, "log": self._offset, "waiting": self._waiting, "seconds": clock.spent()}
         if not write_state(path, state, meta):
