@@ -55,6 +55,7 @@ def pictures(place: Place, default: str = "digits", side: int = 28, augment: Aug
         train, valid = stacks["train"], stacks["valid"]
         stacks["train"] = Stack(np.concatenate([train.image, valid.image]), np.concatenate([train.label, valid.label]))
         titles["valid"] += " (seen in training)"
+        facts["data"]["notes"].append("the validation images are learned from, too (--split final)")
     if "{}" in titles["test"]:
         titles["test"] = titles["test"].format(f"{len(stacks['train'].label):,}")
     digest = hashlib.sha256()
@@ -189,11 +190,15 @@ def _digits() -> tuple[dict[str, Stack], dict[str, str], Facts]:
         image, label = archive["image"], archive["label"]
     parts = {"train": slice(8000), "valid": slice(8000, 9000), "test": slice(9000, None)}
     stacks = {split: Stack(image[part], label[part]) for split, part in parts.items()}
-    notes = ["10,000 MNIST training images, CC BY-SA 3.0, LeCun, Cortes and Burges", "splits by position"]
+    notes = ["10,000 MNIST training images (the first; CC BY-SA 3.0, LeCun, Cortes and Burges), "
+             "split by position"]  # fmt: skip
     title = EMBEDDED
     official = published("mnist", "t10k")
     if official is not None:
         stacks["test"], title = official, "MNIST test, {} training images"
+        notes.append("scored on MNIST's own test set, other writers")
+    else:
+        notes.append("scored on 1,000 of them, so writers are shared: not comparable with MNIST's test")
     facts = {
         "labels": list("0123456789"),
         "reading": "ink",
