@@ -372,8 +372,6 @@ def test_use_of_a_bad_picture(here: Path, capsys: pytest.CaptureFixture[str], ca
 def test_nan_in_a_table_is_a_missing_cell(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Spreadsheets and pandas write NaN for an empty cell."""
     words = rows(lambda lines: [*lines[:5], "nan,1,red,a", *lines[5:]], "--target", "kind")(here)
-    if "mlp" not in PAGES:
-        pytest.skip("the page for tables is not there yet")
     settings = tiny.of("mlp").settings
     knobs = [word for name, value in settings.items()
              for word in (f"--{name}", *(map(str, value) if isinstance(value, list) else [str(value)]))]  # fmt: skip
