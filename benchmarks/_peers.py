@@ -83,7 +83,8 @@ class Watch:
         return {"reached": reached, "cold": cold, "curve": self.curve, "test_error": round(test_error, 4), **more}
 
 
-def lenet_torch(softmax: bool = False) -> Any:
+def lenet_torch(softmax: bool = False, tuned: bool = False) -> Any:
+    """`tuned` starts from the page's weights (Glorot's, which are Keras's own), else from PyTorch's."""
     from torch import nn
 
     layers = [
@@ -102,6 +103,10 @@ def lenet_torch(softmax: bool = False) -> Any:
     ]
     net = nn.Sequential(*layers, *([nn.Softmax(-1)] if softmax else []))
     assert sum(p.numel() for p in net.parameters()) == PARAMETERS
+    for layer in net if tuned else ():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
     return net
 
 
@@ -175,8 +180,8 @@ def settings_of(ask: dict[str, Any]) -> dict[str, Any]:
         knobs = knobs.model_copy(
             update={**ask["fallback"], **dict.fromkeys(("shift", "rotate", "scale", "slant", "elastic"), 0.0)}
         )
-    if any((knobs.shift, knobs.rotate, knobs.scale, knobs.slant, knobs.elastic)):
-        sys.exit("expected a preset without distortions, which the tuned peers could not be given")
+    if any((knobs.shift, knobs.rotate, knobs.scale, knobs.slant, knobs.elastic, knobs.average)):
+        sys.exit("expected a preset without distortions and mean weights, which the tuned peers are not given")
     import torch
 
     from milestones.core import plan as plans
@@ -258,15 +263,6 @@ def keras_on(backend: str, ask: dict[str, Any], pictures: Pictures, watch: Watch
 
         torch.set_num_threads(settings["threads"])
 
-    def as_torch(fan_in: int) -> dict[str, Any]:  # PyTorch's own initialisation: uniform within 1 / sqrt(fan in)
-        if not tuned:
-            return {}
-        bound = 1 / math.sqrt(fan_in)
-        return {
-            "kernel_initializer": keras.initializers.RandomUniform(-bound, bound),
-            "bias_initializer": keras.initializers.RandomUniform(-bound, bound),
-        }
-
     change = pictures.normal if tuned else lambda image: image.astype("float32") / 255
     if tuned:
         parts = {
@@ -284,14 +280,14 @@ def keras_on(backend: str, ask: dict[str, Any], pictures: Pictures, watch: Watch
     model = keras.Sequential(
         [
             keras.Input((28, 28, 1)),
-            layers.Conv2D(6, 5, padding="same", activation="tanh", **as_torch(25)),
+            layers.Conv2D(6, 5, padding="same", activation="tanh"),
             layers.AveragePooling2D(2),
-            layers.Conv2D(16, 5, activation="tanh", **as_torch(150)),
+            layers.Conv2D(16, 5, activation="tanh"),
             layers.AveragePooling2D(2),
             layers.Flatten(),
-            layers.Dense(120, activation="tanh", **as_torch(400)),
-            layers.Dense(84, activation="tanh", **as_torch(120)),
-            layers.Dense(10, activation=None if tuned else "softmax", dtype="float32", **as_torch(84)),
+            layers.Dense(120, activation="tanh"),
+            layers.Dense(84, activation="tanh"),
+            layers.Dense(10, activation=None if tuned else "softmax", dtype="float32"),
         ]
     )
     assert model.count_params() == PARAMETERS
@@ -335,7 +331,7 @@ def lightning(ask: dict[str, Any], pictures: Pictures, watch: Watch) -> dict[str
     class Classifier(pl.LightningModule):
         def __init__(self) -> None:
             super().__init__()
-            self.net = laid(lenet_torch(), settings) if tuned else lenet_torch()
+            self.net = laid(lenet_torch(tuned=True), settings) if tuned else lenet_torch()
 
         def training_step(self, batch: Any, number: int) -> Any:
             loss = F.cross_entropy(self.net(batch[0]), batch[1])
@@ -428,7 +424,7 @@ def skorch(ask: dict[str, Any], pictures: Pictures, watch: Watch) -> dict[str, A
     if tuned:
         schedule = LRScheduler(torch.optim.lr_scheduler.LambdaLR, lr_lambda=cosine(total), step_every="batch")
         net = Cast(
-            laid(lenet_torch(), settings),
+            laid(lenet_torch(tuned=True), settings),
             criterion=torch.nn.CrossEntropyLoss,
             optimizer=torch.optim.Adam,
             lr=settings["lr"],
@@ -474,7 +470,7 @@ def pytorch(ask: dict[str, Any], pictures: Pictures, watch: Watch) -> dict[str, 
         step_at = cosine(watch.epochs * len(train))
     watch.start()
     if tuned:
-        net = laid(lenet_torch(), settings)
+        net = laid(lenet_torch(tuned=True), settings)
         optimizer = torch.optim.Adam(net.parameters(), settings["lr"], fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, step_at)
     else:

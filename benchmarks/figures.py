@@ -127,10 +127,13 @@ def speed(found: Value) -> str:
                 missing, times = value["not_reached"]["peer"], value["times"]
                 bound = "at least " if missing else ""
                 dirty = " (disturbed)" if value["dirty"] else ""
-                note = f" ({missing} of {value['peer']['n']} not reached)" if missing else ""
+                over = value["peer"]["n"]
+                note = f" ({missing} of {over} not reached)" if missing else ""
+                deviation = f" ± {value['peer']['sd']:.1f}" if over > 1 else " (one seed)"
+                pairs = f" ({times['min']:.2f} to {times['max']:.2f})" if over > 1 else ""
                 cells += [
-                    f"{bound}{value['peer']['mean']:.1f} ± {value['peer']['sd']:.1f}{note}{dirty}",
-                    f"{bound}{times['mean']:.2f} ({times['min']:.2f} to {times['max']:.2f})",
+                    f"{bound}{value['peer']['mean']:.1f}{deviation}{note}{dirty}",
+                    f"{bound}{times['mean']:.2f}{pairs}",
                 ]
                 ours.setdefault(column, []).append(value)
             if cells != ["not measured", "-"] * 2:
