@@ -23,7 +23,7 @@ import measure
 from _results import Results, project
 from measure import HERE, ROOT, Value, ask, peers_python, ratios, say, spread, table
 
-TARGET, CAP = 10.0, 130.0  # percent of the validation images; seconds
+TARGET, CAP = 10.0, 160.0  # percent of the validation images; seconds
 PEERS = ("keras-tensorflow", "keras-torch", "lightning", "skorch", "pytorch")
 COLUMNS = ("documented", "tuned")
 FALLBACK = {"steps": 5155, "batch": 128, "lr": 5e-3}  # where the page has no preset for Fashion-MNIST
