@@ -28,6 +28,10 @@ PARTS = {
     "lenet1989 paper": ["train", "lenet1989", "--preset", "paper", "--data", "usps", "--split", "final"],
     "lenet1989 modern": ["train", "lenet1989", "--preset", "modern", "--data", "usps", "--split", "final"],
     "lenet": ["train", "lenet", "--split", "final"],
+    "alexnet": ["train", "alexnet"],
+    "resnet": ["train", "resnet"],
+    "resnet fashion": ["train", "resnet", "--preset", "fashion", "--data", "fashion"],
+    "resnet fashion long": ["train", "resnet", "--preset", "fashion-long", "--data", "fashion"],
 }
 
 
@@ -51,6 +55,7 @@ def train(words: list[str], seeds: int, quick: bool) -> Value:
             "steps",
             "seconds",
             "rate",
+            "peak_share",
             "ended",
             "parameters",
             "scores",
@@ -108,7 +113,7 @@ def main() -> int:
     parser.add_argument("--fresh", action="store_true", help="measure again what was measured already")
     args: Any = parser.parse_args()
     seeds = 1 if args.quick else args.seeds
-    code = project("perceptron", "mlp", "lenet1989", "lenet")
+    code = project("perceptron", "mlp", "lenet1989", "lenet", "alexnet", "resnet")
     files = [*(p for p in code if p.exists()), Path(__file__)]
     results = Results(
         "digits",

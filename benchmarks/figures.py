@@ -29,8 +29,10 @@ PAGES = {
     "mlp": ["mlp"],
     "lenet1989": ["lenet1989 paper", "lenet1989 modern"],
     "lenet": ["lenet"],
+    "alexnet": ["alexnet"],
+    "resnet": ["resnet", "resnet fashion", "resnet fashion long"],
 }
-WIDTH, INDENT, MOST_LINES = 110, 12, 3
+WIDTH, INDENT, MOST_LINES = 110, 12, 5
 TITLES = {
     "keras-tensorflow": "Keras (TensorFlow)",
     "keras-torch": "Keras (PyTorch)",
@@ -206,7 +208,7 @@ def markdown(text: str) -> str:
 
 
 def docstring(text: str, parts: list[str], found: Value | None) -> str:
-    """The text of a page with the Result of its docstring as measured: at most three lines."""
+    """The text of a page with the Result of its docstring as measured: at most five lines."""
     measured = [
         (part, found["summary"]["pages"][part]) for part in parts if found and part in found["summary"]["pages"]
     ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .core.errors import UserError, nearest
 from .core.folder import read_json
@@ -32,6 +34,8 @@ TIMELINE = (
     Entry("mlp", 1986, "back-propagation teaches hidden units what to represent", "milestones.systems.mlp"),
     Entry("lenet1989", 1989, "a net that learns its own detectors reads zip codes", "milestones.systems.lenet1989"),
     Entry("lenet", 1998, "convolutional nets beat hand-made features at reading", "milestones.systems.lenet"),
+    Entry("alexnet", 2012, "large convolutional nets recognise photographs", "milestones.systems.alexnet"),
+    Entry("resnet", 2015, "identity shortcuts make nets a hundred layers deep", "milestones.systems.resnet"),
 )
 
 
@@ -75,6 +79,26 @@ def page(entry: Entry) -> ModuleType:
 
 
 SHIPPED = Path(__file__).parent / "shipped"
+KNOBS = Path(__file__).parent / "systems" / "knobs.json"  # written by UPDATE_GOLDEN=1 pytest tests/golden
+
+
+def settings(entry: Entry) -> tuple[list[str], dict[str, dict[str, Any]]]:
+    """A page's presets and the JSON schema of its knobs: kept for the pages of the catalog, since importing one takes
+    PyTorch's two seconds; of a page that was changed since, and of the user's own, taken from the page."""
+    if not entry.module.endswith(".py"):
+        kept = json.loads(KNOBS.read_text(encoding="utf-8")).get(entry.name) if KNOBS.exists() else None
+        if kept and kept["code"] == code_of(entry):
+            return kept["presets"], kept["knobs"]
+    from .core.config import knobs
+
+    system = page(entry).system
+    return list(system.presets), knobs(system.Config)
+
+
+def code_of(entry: Entry) -> str:
+    """A hash of a page of the catalog, its docstring left out."""
+    text = (KNOBS.parent / f"{entry.name}.py").read_text(encoding="utf-8")
+    return hashlib.sha256(text[text.find("from __future__") :].encode()).hexdigest()[:16]
 
 
 def user_runs(root: str | Path, name: str = "*") -> list[Path]:

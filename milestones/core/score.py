@@ -74,6 +74,13 @@ def error_score(model: nn.Module, source: Any, **more: Any) -> Score:
     return rate_score(int((outputs.argmax(-1) != targets).sum()), len(targets), source, **more)
 
 
+def top_score(model: nn.Module, source: Any, k: int, **more: Any) -> Score:
+    """Percent of `source` whose class is not among the `k` likeliest."""
+    outputs, targets = answers(model, source)
+    right = (outputs.topk(k).indices == targets[:, None]).any(-1)
+    return rate_score(int((~right).sum()), len(targets), source, **more)
+
+
 def mean_score(values: Tensor, unit: str, source: Any, root: bool = False, **more: Any) -> Score:
     """The mean of `values` ("N"), or its root, with a normal 95 % interval (delta method for the root)."""
     values = values.double()

@@ -28,11 +28,12 @@ def keyed(*parts: object) -> torch.Generator:
 
 
 class Choice(NamedTuple):
-    """What the user asked to learn from: ``--data --target --split``. Empty: the page's own default."""
+    """What the user asked to learn from: `--data --target --split --skip-unreadable`. Empty: the page's own."""
 
     data: str = ""  # a path, or the name of a data set
     target: str = ""  # the column of a table to predict
     split: str = ""  # "", "final" (train and valid together), or percentages as "80/10/10"
+    skip: str = ""  # "unreadable": leave out pictures that cannot be read
 
 
 class Place(NamedTuple):

@@ -190,3 +190,13 @@ def _usps_text(path: Path) -> Stack:
     if not ((label >= 0) & (label <= 9) & (label == label.round())).all() or not (np.abs(image) <= 1).all():
         raise UserError("digits 0 to 9 and levels -1 to 1", f"others in {path}", "Fetch the file again")
     return Stack(usps_levels(image).reshape(-1, 16, 16), label.astype(np.uint8))
+
+
+def resized(image: np.ndarray, side: int) -> np.ndarray:
+    """Grey pictures "N H W" scaled to `side` x `side`."""
+    from PIL import Image as Pillow
+
+    out = np.empty((len(image), side, side), np.uint8)
+    for i, frame in enumerate(image):
+        out[i] = Pillow.fromarray(frame).resize((side, side), Pillow.Resampling.BILINEAR)
+    return out

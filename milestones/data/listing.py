@@ -3,6 +3,7 @@ raised."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections import Counter
@@ -63,7 +64,7 @@ def listing(path: Path, target: str = "") -> Listing:
         return _table(tables[0], target)
     else:
         _classes(path, "", found)
-    _check(path, found)
+    check(path, found)
     return found
 
 
@@ -113,7 +114,7 @@ def _classes(folder: Path, split: str, found: Listing) -> None:
         found.notes.append(f"{loose} pictures in {folder} itself have no class and are not read")
 
 
-def _check(path: Path, found: Listing) -> None:
+def check(path: Path, found: Listing) -> None:
     """Add what is wrong with the classes as a whole."""
     counts = Counter(found.labels)
     if len(counts) < 2:
@@ -203,14 +204,32 @@ def _table(path: Path, target: str) -> Listing:
             UserError(f"the pictures that {path} names", got, "Correct the paths, relative to the table", "data")
         )
     if found.paths or not found.problems:
-        _check(path, found)
+        check(path, found)
     return found
 
 
-def decoded(paths: list[Path], side: int) -> Iterator[tuple[np.ndarray | None, bytes, UserError | None]]:
-    """For each file in order: its grey levels `side` x `side` (None if unreadable), a key of its content, the
-    problem."""
-    import hashlib
+def content_keys(paths: list[Path]) -> list[bytes]:
+    """A key of each file's content, in order; of an unreadable file, one of its name."""
+
+    def one(path: Path) -> bytes:
+        try:
+            return _key(path.read_bytes())
+        except OSError:
+            return _key(str(path).encode())
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+        return list(threads.map(one, paths, chunksize=256))
+
+
+def _key(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=8).digest()
+
+
+def decoded(
+    paths: list[Path], side: int, colour: bool = False
+) -> Iterator[tuple[np.ndarray | None, bytes, UserError | None]]:
+    """For each file in order: its picture `side` x `side` as ``media.image.scaled`` gives it (None if unreadable), a
+    key of its content, the problem."""
 
     def one(path: Path) -> tuple[np.ndarray | None, bytes, UserError | None]:
         try:
@@ -218,9 +237,9 @@ def decoded(paths: list[Path], side: int) -> Iterator[tuple[np.ndarray | None, b
         except OSError as problem:
             got = f"{path} ({problem.strerror})"
             return None, b"", UserError("a readable picture", got, "Check its permissions", "data")
-        key = hashlib.blake2b(content, digest_size=8).digest()
+        key = _key(content)
         try:
-            return scaled(content, str(path), side), key, None
+            return scaled(content, str(path), side, colour), key, None
         except UserError as problem:
             return None, key, UserError(problem.expected, problem.got, problem.do, "data")
 

@@ -75,7 +75,7 @@ def look(path: str | Path, target: str = "", split: str = "") -> Findings:
         return _held(str(path), reason, target, split)
     if kind == "table":
         return _table(Path(path), reason, target, split)
-    from .pictures import arrays
+    from .own import arrays
 
     try:
         if arrays(Path(path)) is not None:
@@ -120,7 +120,7 @@ def _counted(target: np.ndarray, labels: list[str]) -> dict[str, int]:
 def _files(path: Path, reason: str, target: str, split: str) -> Findings:
     """Findings on pictures in files, each of them opened."""
     from .listing import decoded, listing, ordered
-    from .pictures import divided
+    from .own import divided
 
     try:
         listed = listing(path, target)

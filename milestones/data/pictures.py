@@ -6,23 +6,21 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image as Pillow
 from torch import Tensor
 
-from ..core.errors import UserError, nearest
+from ..core.errors import UserError
 from ..core.source import Data, Facts, Held, Place
 from ..media.image import Image
 from . import Labelled
-from .arrays import USPS_COUNTS, Stack, idx_file, idx_folder, idx_pair, npz, usps, usps_file
+from .arrays import USPS_COUNTS, Stack, idx_file, idx_folder, idx_pair, npz, resized, usps, usps_file
 from .fetch import DATASETS, IDX, cache, content_hash
-from .listing import decoded, few, listing, ordered
-from .splits import FINAL, divide, shares
+from .own import own
+from .splits import FINAL
 
 SPLITS = ("train", "valid", "test")
 NAMES = ("digits", "mnist", "fashion", "usps")
@@ -33,12 +31,14 @@ EMBEDDED = "embedded digits (MNIST training images, writers shared across the sp
 Augment = Callable[[Labelled, torch.Generator], Labelled]
 
 
-def pictures(place: Place, default: str = "digits", side: int = 28, augment: Augment | None = None) -> Data[Labelled]:
+def pictures(place: Place, default: str = "digits", side: int = 28, augment: Augment | None = None,
+             colour: bool = False) -> Data[Labelled]:  # fmt: skip
     """The data set that the user chose, else `default`: grey pictures "B 1 side side" and their classes.
 
-    Facts: kind, labels, mean and spread (of the training set's grey levels), side, channels, reading ("ink" or
-    "resize"), box (pixels of the larger side of the ink, for digits) and data (counts, sha256, note). `augment`
-    changes training batches only. UserError: anything wrong with the data, the first problem found.
+    With `colour`, pictures in files of the user's come as "B 3 side side", the middle square of each. Facts: kind,
+    labels, counts (training examples of each), mean and spread (of the training set's levels), side, channels, reading
+    ("ink", "resize" or "square"), box (pixels of the larger side of the ink, for digits) and data (counts, sha256,
+    note). `augment` changes training batches only. UserError: anything wrong with the data, the first problem found.
     """
     choice = place.choice
     name = choice.data or default
@@ -49,7 +49,7 @@ def pictures(place: Place, default: str = "digits", side: int = 28, augment: Aug
             raise UserError(f"no percentages for {name}, whose split is fixed", got, "Leave it out, or say final", name)
         stacks, titles, facts = _digits() if name == "digits" else _published(name, whole or _at_hand(name))
     else:
-        stacks, titles, facts = _own(Path(name), choice.target, choice.split, side)
+        stacks, titles, facts = own(Path(name), choice, side, colour)
     stacks = {split: _fitted(stack, name, side, facts) for split, stack in stacks.items()}
     if choice.split == FINAL:
         train, valid = stacks["train"], stacks["valid"]
@@ -58,30 +58,35 @@ def pictures(place: Place, default: str = "digits", side: int = 28, augment: Aug
         facts["data"]["notes"].append("the validation images are learned from, too (--split final)")
     if "{}" in titles["test"]:
         titles["test"] = titles["test"].format(f"{len(stacks['train'].label):,}")
-    digest = hashlib.sha256()
-    for split in SPLITS:
-        digest.update(np.ascontiguousarray(stacks[split].image))
-        digest.update(np.ascontiguousarray(stacks[split].label))
-    mean, spread = _levels(stacks["train"].image)
     data = facts.pop("data")
+    if "sha256" not in data:  # that of pictures in files was made from the files
+        digest = hashlib.sha256()
+        for split in SPLITS:
+            digest.update(np.ascontiguousarray(stacks[split].image))
+            digest.update(np.ascontiguousarray(stacks[split].label))
+        data["sha256"] = digest.hexdigest()
+    mean, spread = _levels(stacks["train"].image)
+    channels = stacks["train"].image.shape[1] if stacks["train"].image.ndim == 4 else 1
     counts = {split: len(stacks[split].label) for split in SPLITS}
     note = "; ".join(data["notes"])
+    labels = facts.pop("labels")
     facts = {
-        "kind": "pictures", "labels": facts.pop("labels"), "mean": mean, "spread": spread,
-        "side": side, "channels": 1, **facts,
-        "data": {"name": data["name"], **counts, "sha256": digest.hexdigest(), "note": note},
+        "kind": "pictures", "labels": labels, "counts": np.bincount(stacks["train"].label, None, len(labels)).tolist(),
+        "mean": mean, "spread": spread, "side": side, "channels": channels, **facts,
+        "data": {"name": data["name"], **counts, "sha256": data["sha256"], "note": note},
     }  # fmt: skip
     held = []
     for split in SPLITS:
-        image, label = torch.from_numpy(stacks[split].image)[:, None], torch.from_numpy(stacks[split].label)
+        image, label = torch.from_numpy(stacks[split].image), torch.from_numpy(stacks[split].label)
+        image = image if image.dim() == 4 else image[:, None]
         change = augment if split == "train" else None
         held.append(Held(Labelled(image, label), place, titles[split], split, change))
     return Data(held[0], held[1], held[2], facts)
 
 
 def seen(facts: Facts, images: Sequence[Image]) -> Tensor:
-    """The user's pictures as the model reads them: uint8 "B 1 side side". Digits are found, scaled and centred as
-    MNIST was made; other pictures are scaled whole, as in training. UserError: a picture without ink."""
+    """The user's pictures as the model reads them: uint8 "B C side side". Digits are found, scaled and centred as
+    MNIST was made; other pictures are scaled as in training. UserError: a picture without ink."""
     from ..media.ink import find_ink
 
     side = facts["side"]
@@ -89,6 +94,8 @@ def seen(facts: Facts, images: Sequence[Image]) -> Tensor:
         raise UserError(
             "facts.json with a side of 1 to 1,024 pixels", repr(side)[:40], "Restore the file or train again"
         )
+    if facts["reading"] == "square":
+        return torch.from_numpy(np.stack([image.square(side).pixels.transpose(2, 0, 1) for image in images]))
     if facts["reading"] == "ink":
         frames = [find_ink(image, side, facts.get("box")) for image in images]
     else:
@@ -97,10 +104,13 @@ def seen(facts: Facts, images: Sequence[Image]) -> Tensor:
 
 
 def _levels(image: np.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation of grey levels, from their counts: exact and in little memory."""
+    """Mean and standard deviation of the levels, from their counts: exact and in little memory; of a large set in
+    colour, over every so many pictures."""
+    image = image[:: max(1, len(image) // 20_000)] if image.ndim == 4 else image
     counts = np.zeros(256, np.int64)
-    for begin in range(0, len(image), 1000):
-        counts += np.bincount(image[begin : begin + 1000].reshape(-1), minlength=256)
+    block = max(1, 2**22 // image[0].size)
+    for begin in range(0, len(image), block):
+        counts += np.bincount(image[begin : begin + block].reshape(-1), minlength=256)
     levels, total = np.arange(256), counts.sum()
     mean = (counts * levels).sum() / total
     spread = np.sqrt((counts * (levels - mean) ** 2).sum() / total)
@@ -111,10 +121,10 @@ def _fitted(stack: Stack, name: str, side: int, facts: Facts) -> Stack:
     """The stack at `side` x `side`, ink in its customary box, which `facts` then tells; labels as int64."""
     image, height = stack.image, stack.image.shape[1]
     note = ""
-    if image.shape[1:] != (side, side):
+    if image.shape[1:] != (side, side) and image.ndim == 3:
         if name == "usps":
             facts["box"] = inner = round(side * 20 / 28)
-            image = np.pad(_resized(image, inner), ((0, 0), *((_margins(side - inner),) * 2)))
+            image = np.pad(resized(image, inner), ((0, 0), *((_margins(side - inner),) * 2)))
             note = f"16 x 16 scaled to {inner} x {inner} inside {side} x {side}, as MNIST is laid out"
         elif facts["reading"] == "ink" and side < height:
             facts["box"] = 20 * side / 24
@@ -122,7 +132,7 @@ def _fitted(stack: Stack, name: str, side: int, facts: Facts) -> Stack:
             note = f"the middle 24 x 24 of 28 x 28 scaled to {side} x {side}"
         else:
             facts["box"] = 20 * side / 28
-            image = _resized(image, side)
+            image = resized(image, side)
             note = f"{image.shape[1]} x {image.shape[1]} scaled from {height} x {stack.image.shape[2]}"
         if note not in facts["data"]["notes"]:
             facts["data"]["notes"].append(note)
@@ -144,13 +154,6 @@ def _area(image: np.ndarray, side: int) -> np.ndarray:
     weight = (np.maximum(covered, 0) * side / height).astype(np.float32)  # side height
     parts = (image[begin : begin + 1000] for begin in range(0, len(image), 1000))
     return np.concatenate([(weight @ part.astype(np.float32) @ weight.T + 0.5).astype(np.uint8) for part in parts])
-
-
-def _resized(image: np.ndarray, side: int) -> np.ndarray:
-    out = np.empty((len(image), side, side), np.uint8)
-    for i, frame in enumerate(image):
-        out[i] = Pillow.fromarray(frame).resize((side, side), Pillow.Resampling.BILINEAR)
-    return out
 
 
 def folders() -> list[Path]:
@@ -264,88 +267,3 @@ def _published(name: str, stacks: dict[str, Stack]) -> tuple[dict[str, Stack], d
         facts["box"] = 16.0 if name == "usps" else 20.0
     facts["data"] = {"name": name, "notes": [*notes, f"valid: the last {held:,} of the training set"]}
     return stacks, {"train": title, "valid": title, "test": title + " test, {} training images"}, facts
-
-
-def _own(path: Path, target: str, split: str, side: int) -> tuple[dict[str, Stack], dict[str, str], Facts]:
-    """The user's own pictures, divided by their official splits, else by content."""
-    if not path.exists():
-        do = nearest(str(path), NAMES, f"Check the path, or name one of {', '.join(NAMES)}")
-        raise UserError("a folder, a list or arrays of pictures", f"{path}, which does not exist", do, "data")
-    found, notes = arrays(path), []
-    if found is not None:
-        if "train" not in found:  # only a test set, or only a whole: divided as the user's own
-            found = {"": next(iter(found.values()))}
-        images = [stack.image for stack in found.values()]
-        image = np.concatenate([one if one.shape[1:] == (side, side) else _resized(one, side) for one in images])
-        labels = [str(label) for stack in found.values() for label in stack.label.tolist()]
-        splits = [where for where, stack in found.items() for _ in stack.label]
-        keys = [hashlib.blake2b(frame.tobytes(), digest_size=8).digest() for one in images for frame in one]
-        _check_arrays(path, labels, splits)
-    else:
-        listed = listing(path, target)
-        if listed.problems:
-            raise listed.problems[0]
-        labels, splits, keys, notes = listed.labels, listed.splits, [], listed.notes
-        image = np.empty((len(labels), side, side), np.uint8)
-        for i, (frame, key, problem) in enumerate(decoded(listed.paths, side)):
-            if problem:
-                raise problem
-            image[i] = frame
-            keys.append(key)
-    names = ordered(labels)
-    number = {label: k for k, label in enumerate(names)}
-    label, where = np.array([number[label] for label in labels]), np.array(splits)
-    part = divided(keys, label, where, split, path)
-    stacks = {name: Stack(image[part == k], label[part == k]) for k, name in enumerate(("train", "valid", "test"))}
-    for name, stack in stacks.items():
-        if not len(stack.label):
-            raise UserError("different pictures for each split", f"none for {name} in {path}", "Add pictures", "data")
-    title = path.resolve().name
-    how = "its own splits" if (where != "").any() else "by content within each class"
-    notes = [note for note in [*notes[:3], f"split: {how}", f"whole pictures scaled to {side} x {side} grey"] if note]
-    facts: Facts = {"labels": names, "reading": "resize", "data": {"name": title, "notes": notes}}
-    return stacks, dict.fromkeys(stacks, title), facts
-
-
-def arrays(path: Path) -> dict[str, Stack] | None:
-    """The stacks of a .npz, of IDX files or of the USPS digits; None where `path` is none of these."""
-    if path.is_dir():
-        if usps_file(path, "zip.train"):
-            return usps(path)
-        return idx_folder(path) or None
-    if path.suffix.lower() == ".npz":
-        return npz(path)
-    if path.name.startswith(("zip.train", "zip.test")):
-        return usps(path)
-    if "-ubyte" in path.name:
-        return idx_folder(path.parent) or None
-    return None
-
-
-def _check_arrays(path: Path, labels: list[str], splits: list[str]) -> None:
-    counts = Counter(label for label, split in zip(labels, splits, strict=True) if split in ("", "train"))
-    unknown = ordered(set(labels) - set(counts))
-    if unknown:
-        got = f"{unknown[0]!r} only in valid or test of {path}"
-        raise UserError("classes that are in train", got, "Add training pictures of this class, or remove it", "data")
-    if len(counts) < 2:
-        raise UserError("pictures of at least two classes", f"{len(counts)} in {path}", "Add another class", "data")
-    problems: list[UserError] = []
-    few(counts, problems, 1 + len({"valid", "test"} - set(splits)))
-    if problems:
-        raise problems[0]
-
-
-def divided(keys: list[bytes], label: np.ndarray, where: np.ndarray, split: str, path: Path) -> np.ndarray:
-    """For each example 0, 1 or 2: official splits as they are, what they lack taken from train."""
-    parts = shares(split)
-    if not (where != "").any():
-        return divide(keys, label, parts)
-    if split not in ("", FINAL):
-        do = "Leave --split out, or put all pictures into one folder per class"
-        raise UserError(f"no percentages for {path}, which has splits of its own", f"--split {split}", do, "data")
-    part = np.select([where == "valid", where == "test"], [1, 2], 0)
-    rest = np.flatnonzero(part == 0)
-    lacking = (0.8, 0.0 if (part == 1).any() else 0.1, 0.0 if (part == 2).any() else 0.1)
-    part[rest] = divide([keys[i] for i in rest], label[rest], lacking)
-    return part

@@ -52,6 +52,12 @@ class Image:
         """The picture in the bytes of a file called `name`. UserError as `open`."""
         return cls(_pixels(_decoded(content, name)))
 
+    @classmethod
+    def of(cls, picture: Tensor) -> Image:
+        """The picture in a tensor "C H W" of levels 0 to 255, C 1 or 3."""
+        pixels = picture.clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
+        return cls(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+
     @property
     def height(self) -> int:
         """Pixels from top to bottom."""
@@ -78,6 +84,15 @@ class Image:
             return self
         return Image(np.asarray(Pillow.fromarray(self.pixels).resize((w, h), Pillow.Resampling.BILINEAR)))
 
+    def square(self, side: int) -> Image:
+        """The middle of the picture in colour, "side side 3": its shorter side scaled to `side`, the longer one cut."""
+        if self.pixels.ndim == 3 and self.pixels.shape[2] == 4:
+            white = Pillow.new("RGBA", (self.width, self.height), (255, 255, 255, 255))
+            picture = Pillow.alpha_composite(white, Pillow.fromarray(self.pixels))
+        else:
+            picture = Pillow.fromarray(self.pixels)
+        return Image(_square(picture.convert("RGB"), side))
+
     def encode(self) -> tuple[str, bytes]:
         """The picture as PNG."""
         stream = io.BytesIO()
@@ -102,19 +117,30 @@ class Image:
         return "\n".join("".join(shades[round(level)] for level in line) for line in pairs.tolist())
 
 
-def scaled(content: bytes, name: str, side: int) -> np.ndarray:
-    """Grey levels `side` x `side` of the picture in the bytes of a file called `name`, nearly as ``grey`` and
-    ``resized`` give them, several times faster for JPEGs."""
-    picture = _decoded(content, name, 4 * side)
+def _square(picture: Pillow.Image, side: int) -> np.ndarray:
+    least = min(picture.size)
+    if picture.size != (side, side):
+        x, y = (picture.width - least) / 2, (picture.height - least) / 2
+        picture = picture.resize((side, side), Pillow.Resampling.BILINEAR, (x, y, x + least, y + least))
+    return np.asarray(picture)
+
+
+def scaled(content: bytes, name: str, side: int, colour: bool = False) -> np.ndarray:
+    """`side` x `side` of the picture in the bytes of a file called `name`, several times faster for JPEGs: grey levels
+    nearly as ``grey`` and ``resized`` give them, or colours "side side 3" nearly as ``square`` gives them."""
+    picture = _decoded(content, name, 4 * side, "RGB" if colour else "L")
+    if colour:
+        plain = picture.mode in ("L", "RGB") and "transparency" not in picture.info
+        return _square(picture.convert("RGB"), side) if plain else Image(_pixels(picture)).square(side).pixels
     if picture.mode not in ("L", "RGB") or "transparency" in picture.info:
         return Image(Image(_pixels(picture)).grey()).resized(side, side).pixels
     grey = picture if picture.mode == "L" else picture.convert("L")
     return np.asarray(grey if grey.size == (side, side) else grey.resize((side, side), Pillow.Resampling.BILINEAR))
 
 
-def _decoded(content: bytes, name: str, least: int = 0) -> Pillow.Image:
-    """The picture in a file's bytes, upright. With `least`, JPEGs come grey, and large ones smaller than they are,
-    but with no side below `least` pixels."""
+def _decoded(content: bytes, name: str, least: int = 0, mode: str = "L") -> Pillow.Image:
+    """The picture in a file's bytes, upright. With `least`, JPEGs come in `mode`, and large ones smaller than they
+    are, but with no side below `least` pixels."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # our own limit is below
@@ -128,7 +154,7 @@ def _decoded(content: bytes, name: str, least: int = 0) -> Pillow.Image:
         raise too_large(name, f" ({picture.width:,} x {picture.height:,})")
     try:
         if least and picture.format == "JPEG":
-            picture.draft("L", (least, least))
+            picture.draft(mode, (least, least))
         picture.load()
         if "exif" in picture.info or picture.format != "JPEG":
             picture = ImageOps.exif_transpose(picture)

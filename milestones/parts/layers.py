@@ -34,3 +34,21 @@ def glorot(model: nn.Module) -> None:
             nn.init.xavier_uniform_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+@torch.no_grad()
+def whiten(layer: nn.Conv2d, image: Tensor, least: float = 5e-3) -> None:
+    """Set `layer` ("2 C h w" filters over C channels) to the principal directions of the patches of `image`
+    ("B C H W", normalised), both signs of each, scaled so that patches come out with variance 1.
+
+    `least` is added to the variances, so that directions without any are not blown up (Page 2019, Jordan 2024).
+    """
+    size, channels = layer.kernel_size[0], layer.in_channels
+    patches = image.unfold(2, size, size).unfold(3, size, size)  # B C h w size size
+    rows = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, channels * size * size).double()
+    rows = rows - rows.mean(0)
+    variance, direction = torch.linalg.eigh(rows.T @ rows / len(rows))
+    filters = (direction / (variance + least).sqrt()).T.flip(0)  # the greatest variance first
+    filters = filters * torch.where(filters.sum(1, keepdim=True) < 0, -1.0, 1.0)  # a sign that no library decides
+    filters = filters.reshape(-1, channels, size, size).to(layer.weight.dtype)
+    layer.weight.copy_(torch.cat([filters, -filters]))

@@ -78,7 +78,7 @@ def latest(folder: Path) -> Iterator[tuple[str, str]]:
     best: dict[tuple[str, str], tuple[int, str]] = {}
     for name in sorted(os.listdir(shows)):
         stem, suffix = os.path.splitext(name)
-        if suffix not in (".png", ".json", ".txt") or stem.startswith("mistake-"):
+        if suffix not in (".png", ".json", ".txt") or stem.startswith(("mistake-", "suspect-")):
             continue
         parts = SHOW.fullmatch(stem)
         stage, step, item = (parts[1], int(parts[2]), parts[3]) if parts else ("", 0, stem)

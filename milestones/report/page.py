@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.errors import UserError
 from ..core.folder import write_whole
-from . import files, result
+from . import classes, files, result
 from .pictures import Html, confusion, curves, drawn, figure, grid, number, pairs, picture, words
 from .result import part
 from .style import STYLE
@@ -46,6 +46,7 @@ def html_of(folder: Path) -> str:
     config, report, env = run["config"], run["report"], run["env"]
     about, matrix = part(config, "about"), part(report, "confusion")
     ideas = {key.capitalize(): about[key] for key in ("idea", "deviations") if about.get(key)}
+    each = classes.classes(matrix, run["facts"])
     own, name = (
         folder.resolve().name,
         words(config.get("system") or report.get("system") or folder.resolve().name, 80),
@@ -56,7 +57,10 @@ def html_of(folder: Path) -> str:
         "Idea": pairs(ideas) if ideas else "",
         "Curves": _wrap("plots", curves(lines)),
         "Confusion": confusion(matrix.get("labels"), matrix.get("counts")),
+        "Each class": classes.table(each),
         "Worst mistakes": _wrap("mistakes", _mistakes(folder, report.get("mistakes"))),
+        "Suspicious labels": _suspects(folder, report.get("suspects")),
+        "What to collect next": _list(classes.advice(each)) if run["facts"].get("kind") == "pictures" else "",
         "Inside": _wrap("plots", _shows(folder)),
         "Settings": _settings(config, report),
         "Plan": _plan(run["plan"]),
@@ -120,6 +124,17 @@ def _mistakes(folder: Path, mistakes: object) -> str:
         caption = words(text, 120).replace(" %", "\N{NO-BREAK SPACE}%")
         figures += f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
     return figures
+
+
+def _suspects(folder: Path, suspects: object) -> str:
+    """Training pictures whose label the trained model contradicts."""
+    found = _mistakes(folder, suspects)
+    note = "Training pictures of whose label the trained model is sure that it is wrong. Look at these first."
+    return f'<p class="quiet">{note}</p>{_wrap("mistakes", found)}' if found else ""
+
+
+def _list(sentences: list[str]) -> str:
+    return f"<ul>{''.join(f'<li>{words(one, 400)}</li>' for one in sentences)}</ul>" if sentences else ""
 
 
 def _shows(folder: Path) -> str:

@@ -52,6 +52,7 @@ class Order:
     minutes: float | None = None
     origin: str = ""  # --from
     freeze: bool = False
+    skip_unreadable: bool = False
 
 
 class Outcome(NamedTuple):
@@ -98,11 +99,13 @@ def begin(name: str, settings: Mapping[str, Any], order: Order, root: str | Path
     chosen(order.plan)
     device_of(order.device)
     _positive(order.minutes)
-    origin = str(locate(order.origin, root)) if order.origin else ""
+    lent = order.origin.endswith(".safetensors") and Path(order.origin).is_file()
+    origin = order.origin if lent else str(locate(order.origin, root)) if order.origin else ""
     folder = next_folder(Path(root), entry.name)
     config = {
         "system": entry.name, "preset": order.preset, "config": knobs.model_dump(mode="json"), "seed": order.seed,
-        "choice": {"data": _absolute(order.data), "target": order.target, "split": order.split},
+        "choice": {"data": _absolute(order.data), "target": order.target, "split": order.split,
+                   **({"skip": "unreadable"} if order.skip_unreadable else {})},
         "plan": order.plan, "device": order.device, "year": entry.year, "about": about(entry, module),
         "command": command(name, knobs, system, order), "milestones": __version__,
         "page_sha256": hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest(),
@@ -132,7 +135,7 @@ def command(name: str, knobs: Any, system: System[Any, Any, Any, Any], order: Or
                           ("--plan", order.plan if order.plan != "auto" else ""),
                           ("--device", order.device if order.device != "cpu" else "")):  # fmt: skip
         words += [option, value] if value else []
-    words += ["--freeze"] * order.freeze + ["--seed", str(order.seed)]
+    words += ["--freeze"] * order.freeze + ["--skip-unreadable"] * order.skip_unreadable + ["--seed", str(order.seed)]
     for key, value in knobs.model_dump(mode="json").items():
         if knobs.model_dump()[key] != base[key]:
             values = [str(v) for v in value] if isinstance(value, list) else ["none" if value is None else str(value)]
@@ -271,12 +274,14 @@ def _take(folder: Path, model: nn.Module, config: dict[str, Any], say: Say) -> N
     if any((folder / "state").glob("*.safetensors")):  # resumed: the state has all, and the origin may be gone
         theirs = {name: ours[name] for name in origin.get("taken", []) if name in ours}
     else:
-        theirs = read_weights(source / "weights.safetensors")
+        theirs = read_weights(source if source.suffix == ".safetensors" else source / "weights.safetensors")
     taken = [n for n, tensor in ours.items() if n in theirs and theirs[n].shape == tensor.shape]
     left = [n for n in ours if n not in taken]
     if not taken:
         raise UserError(
-            f"weights in {source} that fit this model", "none of the same name and shape", "Use a run of this page"
+            f"weights in {source} that fit this model",
+            "none of the same name and shape",
+            "Use a run of this page, or weights under its names",
         )
     with torch.no_grad():
         for name in taken:

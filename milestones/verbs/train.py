@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..core.errors import UserError
 from .words import add_knobs, answer, say, set_knobs
-
-PAGES = {"pictures": ("lenet", "quick"), "table": ("mlp", "table")}  # the page and preset for each kind of data
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -22,24 +20,24 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     group.add_argument("--data", default="", help="a data set's name, or the path of your data")
     group.add_argument("--target", default="", help="the column of a table to predict")
     group.add_argument("--split", default="", help="'final' (validation data too) or percentages as 80/10/10")
+    group.add_argument("--skip-unreadable", action="store_true", help="leave out pictures that cannot be read")
     group.add_argument("--plan", default="auto", help="auto (measured here), exact, or as channels_last/float32/2")
     group.add_argument("--device", default="cpu", help="cpu, cuda, ... [cpu]")
     group.add_argument("--minutes", type=float, help="train no longer than this, then score")
-    group.add_argument("--from", dest="origin", default="", metavar="RUN", help="start from this run's weights")
+    group.add_argument("--from", dest="origin", default="", metavar="RUN|FILE",
+                       help="start from the weights of a run or a .safetensors file")  # fmt: skip
     group.add_argument("--freeze", action="store_true", help="with --from: do not train what was taken")
     group.add_argument("--runs", default="runs", help="the folder of run folders [runs]")
     if words and not words[0].startswith("-"):
-        from ..catalog import find, page
-        from ..core.config import knobs
+        from ..catalog import find, settings
 
         name = words[0]
         if is_data(name):
-            name = choose(name)[0]
+            name = choose(name).page
         entry = find(name)
-        system = page(entry).system
-        presets = ", ".join(system.presets)
-        parser.epilog = f"presets of {entry.name}: {presets}"
-        add_knobs(parser, knobs(system.Config), entry.name)
+        presets, schema = settings(entry)
+        parser.epilog = f"presets of {entry.name}: {', '.join(presets)}"
+        add_knobs(parser, schema, entry.name)
 
 
 def synonym(word: str, options: Sequence[str]) -> str:
@@ -58,12 +56,37 @@ def is_data(word: str) -> bool:
     return not known and not word.endswith(".py") and Path(word).exists()
 
 
-def choose(path: str) -> tuple[str, str, str]:
-    """The page and preset that fit the data at a path, and why."""
+class Fit(NamedTuple):
+    """The page for the user's data, how to train it, and why."""
+
+    page: str
+    preset: str
+    settings: dict[str, Any]
+    why: str
+
+
+def choose(path: str, target: str = "") -> Fit:
+    """The page, preset and settings that fit the data at a path, from a look at a few of its files."""
     from ..data.kinds import sight
 
     found, reason = sight(path)
-    return *PAGES[found], f"it is read as {found}, because {reason}"
+    why = f"it is read as {found}, because {reason}"
+    if found == "table":
+        return Fit("mlp", "table", {}, why)
+    from ..data.glance import glance
+
+    seen = glance(path, target)
+    if seen is None or (seen.grey and seen.side <= 40):
+        return Fit("lenet", "quick", {}, why + ("; small and grey" if seen else ""))
+    side = 32 if seen.side < 48 else 64
+    steps = min(6000, max(300, 30 * seen.count * 8 // 10 // 128))
+    settings: dict[str, Any] = {"side": side, "steps": steps}
+    kind = "grey" if seen.grey else "colour"
+    why += f"; {seen.count:,} pictures in {kind}, typically {seen.side} pixels high or wide: seen at {side} x {side}"
+    if seen.uneven > 3:
+        settings["balance"] = 0.5
+        why += f"; the largest class has {seen.uneven:.0f} times the pictures of the smallest, so rare ones weigh more"
+    return Fit("resnet", "photos", settings, why)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -72,13 +95,15 @@ def run(args: argparse.Namespace) -> int:
     from .tables import group_lines, outcome_lines
 
     name, data, preset = args.page, args.data, args.preset
+    settings: dict[str, Any] = {}
     if is_data(name):
         if data:
             raise UserError("data once", f"both {name} and --data {data}", "Leave one of them out")
         data = name
-        name, fitting, reason = choose(data)
-        preset = preset or fitting
-        say(f"{data}: {reason}; the page for it is {name}, preset {preset}")
+        fit = choose(data, args.target)
+        name, preset, settings = fit.page, preset or fit.preset, {} if preset else fit.settings
+        given = "".join(f" --{key} {value}" for key, value in settings.items())
+        say(f"{data}: {fit.why}; so: train {name} --preset {preset}{given} --data {data}")
     if args.seeds < 1:
         raise UserError("--seeds from 1", str(args.seeds), "Leave it out for one run")
     if args.freeze and not args.origin:
@@ -86,10 +111,10 @@ def run(args: argparse.Namespace) -> int:
     reports: list[dict[str, Any]] = []
     for seed in range(args.seed, args.seed + args.seeds):
         order = Order(preset or "quick", seed, data, args.target, args.split, args.plan, args.device, args.minutes,
-                      args.origin, args.freeze)  # fmt: skip
+                      args.origin, args.freeze, args.skip_unreadable)  # fmt: skip
         line = Line()
         try:
-            outcome = begin(name, set_knobs(args), order, args.runs, say, line)
+            outcome = begin(name, {**settings, **set_knobs(args)}, order, args.runs, say, line)
         finally:
             line.close()
         if outcome.ended == "interrupted":

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from milestones.catalog import TIMELINE, find, page
+from milestones.catalog import KNOBS, TIMELINE, code_of, find, page, settings
+from milestones.core.config import knobs
 from milestones.core.run import Run
 from milestones.core.source import Choice, Place
 
@@ -79,6 +80,21 @@ def test_first_losses(name: str, home: Path) -> None:
         file.write_text(json.dumps(text, indent=1) + "\n")
     assert file.exists(), "write it: UPDATE_GOLDEN=1 python -m pytest tests/golden"
     assert found == pytest.approx(json.loads(file.read_text())["losses"], rel=1e-4)
+
+
+def test_settings_are_kept_without_importing_the_page() -> None:
+    """`train PAGE --help` reads them from a file; what it says is what the pages say."""
+    true = {entry.name: {"code": code_of(entry), "presets": list(page(entry).system.presets),
+                         "knobs": knobs(page(entry).system.Config)} for entry in TIMELINE}  # fmt: skip
+    if os.environ.get("UPDATE_GOLDEN"):
+        KNOBS.write_text(json.dumps({"format": 1, **true}, indent=1) + "\n")
+    kept = json.loads(KNOBS.read_text())
+    assert {name: kept.get(name) for name in true} == json.loads(json.dumps(true)), (
+        "UPDATE_GOLDEN=1 pytest tests/golden"
+    )
+    assert set(kept) == {"format", *true}
+    for entry in TIMELINE:
+        assert settings(entry) == (true[entry.name]["presets"], json.loads(json.dumps(true[entry.name]["knobs"])))
 
 
 def test_another_seed_has_other_losses(home: Path) -> None:

@@ -1,0 +1,63 @@
+"""Muon: orthogonal steps against the singular value decomposition, AdamW's against PyTorch's."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from milestones.parts.muon import Muon, orthogonal
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (8, 40), (40, 8), (3, 12, 5)])
+def test_orthogonal_keeps_the_directions(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    matrix = torch.randn(shape)
+    found = orthogonal(matrix)
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    values = torch.linalg.svdvals(found)
+    assert values.min() > 0.6 and values.max() < 1.3
+    assert torch.nn.functional.cosine_similarity(found.flatten(), (u @ v).flatten(), dim=0) > 0.97
+
+
+def test_all_else_is_adamw() -> None:
+    torch.manual_seed(0)
+    start = torch.randn(6, 5)
+    mine, theirs = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    ours = Muon([mine], 0.01, decay=0.1)
+    peer = torch.optim.AdamW([theirs], 0.01, betas=(0.9, 0.99), weight_decay=0.1)
+    for step in range(20):
+        for p, optimizer in ((mine, ours), (theirs, peer)):
+            optimizer.zero_grad()
+            ((p - step) ** 2).sum().backward()
+            optimizer.step()
+    assert torch.allclose(mine, theirs, atol=1e-5)
+
+
+def test_a_filters_step_has_its_length_and_lowers_the_loss() -> None:
+    torch.manual_seed(0)
+    layer = nn.Conv2d(4, 8, 3)
+    before = layer.weight.detach().clone()
+    optimizer = Muon(layer.parameters(), 0.02)
+    image, target = torch.randn(16, 4, 8, 8), torch.randn(16, 8, 6, 6)
+    losses = []
+    for _ in range(30):
+        loss = (layer(image) - target).square().mean()
+        losses.append(float(loss.detach()))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if len(losses) == 1:
+            step = (layer.weight.detach() - before).flatten(1)
+            assert torch.allclose(torch.linalg.svdvals(step) / (0.02 * 0.2 * 36**0.5), torch.ones(8), atol=0.4)
+    assert losses[-1] < 0.97 * losses[0]
+
+
+def test_what_is_frozen_is_left_out() -> None:
+    layer = nn.Conv2d(1, 2, 3)
+    layer.weight.requires_grad_(False)
+    before = layer.weight.clone()
+    optimizer = Muon(layer.parameters(), 0.1, decay=0.5)
+    layer(torch.ones(1, 1, 3, 3)).sum().backward()
+    optimizer.step()
+    assert torch.equal(layer.weight, before)
