@@ -122,8 +122,8 @@ def verdict(summary: Value) -> list[str]:
                 word = "reached" if ratio >= least and not missing["ours"] else "MISSED"
                 lines.append(
                     f"{cpu}: best {column} peer is {best}, mean seconds / ours {ratio:.2f} (pairs {times['min']:.2f} "
-                    f"to {times['max']:.2f}; of {most} runs ours did not reach the target in {missing['ours']}, the peer "
-                    f"in {missing['peer']}); must: {least}: {word}"
+                    f"to {times['max']:.2f}; of {most} runs ours did not reach the target in {missing['ours']}, the "
+                    f"peer in {missing['peer']}); must: {least}: {word}"
                 )
     return lines
 
