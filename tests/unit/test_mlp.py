@@ -180,7 +180,7 @@ def test_descent_ends_at_the_minimum(tmp_path: Path, method: str) -> None:
 def test_each_method_learns(tmp_path: Path, method: str) -> None:
     batch = examples("softmax", 200)
     facts = {"kind": "table", "labels": list("abc"), "inputs": 4, "mean": [0.0] * 4, "spread": [2.0] * 4}
-    rates = {"descent": 0.1, "sgd": 0.3, "momentum": 0.05, "adagrad": 0.1, "rmsprop": 0.01, "adam": 0.01, "rprop": 0.01}
+    rates = {"descent": 1.0, "sgd": 0.3, "momentum": 0.1, "adagrad": 0.2, "rmsprop": 0.02, "adam": 0.02, "rprop": 0.01}
     model, _ = tried(
         tmp_path,
         held(batch, facts),
@@ -188,11 +188,11 @@ def test_each_method_learns(tmp_path: Path, method: str) -> None:
         activation="tanh",
         method=method,
         lr=rates[method],
-        steps=200,
+        steps=600,
         batch=50,
     )
     assert batch.target.bincount().max() < 0.6 * 200
-    assert float(loss(model, batch)["error"]) < 15.0  # always the same class: above 40
+    assert float(loss(model, batch)["error"]) < 5.0  # always the same class: above 40
 
 
 def test_two_hidden_units_find_symmetry() -> None:
