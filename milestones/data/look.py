@@ -11,11 +11,11 @@ import numpy as np
 
 from ..core.errors import UserError
 from .kinds import NAMES, sight
+from .splits import SPLITS
 
 THUMB = 16  # pixels; enough to tell pictures apart, small enough to compare all
 ALIKE = 0.99  # correlation of two thumbnails above which they are counted as near-duplicates
 SHOWN = 20  # problems printed; all are in plain()
-SPLITS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import os
 import shutil
 from collections import Counter
@@ -18,9 +20,8 @@ from .arrays import Stack, idx_folder, npz, resized, usps, usps_file
 from .fetch import cache
 from .kinds import NAMES
 from .listing import Listing, check, content_keys, decoded, few, listing, ordered
-from .splits import FINAL, divide, shares
+from .splits import FINAL, SPLITS, divide, shares
 
-SPLITS = ("train", "valid", "test")
 MAPPED = 2**26  # bytes of decoded pictures above which they are kept in the cache, as a mapped file
 
 
@@ -119,7 +120,13 @@ def _pixels(paths: list[Path], keys: list[bytes], side: int, colour: bool) -> tu
         return image, _decode(paths, image, side, colour)
     name = hashlib.sha256(b"".join(keys) + str(shape).encode()).hexdigest()[:24]
     folder = cache() / "pictures"
-    file = folder / f"{name}.npy"
+    file, unread = folder / f"{name}.npy", folder / f"{name}.json"
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):  # met before: only these are tried again
+        known = json.loads(unread.read_text())["unreadable"]
+        found = decoded([paths[i] for i in known], side, colour)
+        problems = {i: problem for i, (_, _, problem) in zip(known, found, strict=True) if problem}
+        if problems:  # none: a newer decoder may read them
+            return np.empty(0, np.uint8), problems
     try:
         if not file.exists():
             folder.mkdir(parents=True, exist_ok=True)
@@ -134,8 +141,10 @@ def _pixels(paths: list[Path], keys: list[bytes], side: int, colour: bool) -> tu
                 image = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
                 problems = _decode(paths, image, side, colour)
                 image.flush()
-                if problems:  # they are told with their files, so such a set is not kept
-                    return image, problems
+                del image
+                if problems:  # of no use, for it is refused or decoded without them: only which they are is kept
+                    unread.write_text(json.dumps({"format": 1, "unreadable": list(problems)}))
+                    return np.empty(0, np.uint8), problems
                 part.replace(file)
             finally:
                 part.unlink(missing_ok=True)

@@ -20,9 +20,8 @@ from . import Labelled
 from .arrays import USPS_COUNTS, Stack, idx_file, idx_folder, idx_pair, npz, resized, usps, usps_file
 from .fetch import DATASETS, IDX, cache, content_hash
 from .own import own
-from .splits import FINAL
+from .splits import FINAL, SPLITS
 
-SPLITS = ("train", "valid", "test")
 NAMES = ("digits", "mnist", "fashion", "usps")
 HELD_OUT = {"mnist": 5000, "fashion": 5000, "usps": 1000}  # validated on: the last ones of the training set
 DEBIAN = Path("/usr/share/datasets")  # where Debian's dataset-fashion-mnist lies

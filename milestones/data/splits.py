@@ -9,6 +9,7 @@ import numpy as np
 from ..core.errors import UserError
 
 FINAL = "final"
+SPLITS = ("train", "valid", "test")
 
 
 def shares(split: str) -> tuple[float, float, float]:

@@ -3,7 +3,7 @@
 Paper       He, Zhang, Ren & Sun (2015), Deep residual learning for image recognition, arXiv:1512.03385, CVPR 2016.
 Idea        each block adds to what it was given: identity shortcuts let gradients reach a hundred layers down.
 Deviations  `paper` is the paper's net for small pictures (6n + 2 layers, shortcuts without parameters) and its
-            training. `quick`, `fast` and `photos` take eight layers on a whitened stem of half the size, Muon, label
+            training. `quick`, `fashion` and `photos` take eight layers on a whitened stem of half the size, Muon, label
             smoothing and a mean of the weights (after Jordan's airbench, 2024), for machines without a GPU.
 Result      (not measured yet)
 """
@@ -98,7 +98,7 @@ class ResNet(nn.Module):
     """Takes raw levels, 0 to 255. Its tensors have torchvision's names, so weights of that net can be taken."""
 
     whitened: Tensor
-    weight: Tensor
+    class_weight: Tensor
 
     def __init__(self, knobs: Knobs, facts: Facts) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ class ResNet(nn.Module):
         self.fc = nn.Linear(before, len(facts["labels"]))
         self.mirrored, self.smoothing = knobs.flip, knobs.smoothing
         self.register_buffer("whitened", torch.zeros(channels))
-        self.register_buffer("weight", (counts.mean() / counts.clamp(min=1)) ** knobs.balance, persistent=False)
+        self.register_buffer("class_weight", (counts.mean() / counts.clamp(min=1)) ** knobs.balance, persistent=False)
 
     def features(self, image: Tensor) -> Float[Tensor, "B D"]:
         x = self.maxpool(F.relu(self.bn1(self.conv1(self.normalise(image)))))
@@ -156,7 +156,7 @@ def build(knobs: Knobs, facts: Facts) -> ResNet:
 def loss(model: ResNet, batch: Labelled) -> dict[str, Tensor]:
     logits, label = model(batch.image), batch.label
     smoothing = model.smoothing if model.training else 0.0
-    value = F.cross_entropy(logits, label, model.weight, label_smoothing=smoothing)
+    value = F.cross_entropy(logits, label, model.class_weight, label_smoothing=smoothing)
     return {"loss": value, "error": error_rate(logits, label if label.dim() == 1 else label.argmax(-1))}
 
 

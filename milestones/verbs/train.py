@@ -33,7 +33,9 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 
         name = words[0]
         if is_data(name):
-            name = choose(name).page
+            fit = choose(name)
+            parser.set_defaults(fit=fit)  # looked at once
+            name = fit.page
         entry = find(name)
         presets, schema = settings(entry)
         parser.epilog = f"presets of {entry.name}: {', '.join(presets)}"
@@ -100,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
         if data:
             raise UserError("data once", f"both {name} and --data {data}", "Leave one of them out")
         data = name
-        fit = choose(data, args.target)
+        fit = args.fit if "fit" in args and not args.target else choose(data, args.target)
         name, preset, settings = fit.page, preset or fit.preset, {} if preset else fit.settings
         given = "".join(f" --{key} {value}" for key, value in settings.items())
         say(f"{data}: {fit.why}; so: train {name} --preset {preset}{given} --data {data}")

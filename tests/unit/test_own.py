@@ -139,6 +139,23 @@ def test_unreadable_files_are_told_once_and_left_out_when_asked(tmp_path: Path) 
         pictures(place(folder, skip="unreadable"), side=16)
 
 
+def test_unreadable_files_of_a_large_set_are_not_all_decoded_again(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = photos(tmp_path / "p")
+    (folder / "red" / "3.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    monkeypatch.setattr(own, "MAPPED", 1000)
+    first = pictures(place(folder, skip="unreadable"), side=24, colour=True)
+    opened: list[int] = []
+    original = own.decoded
+    monkeypatch.setattr(own, "decoded", lambda paths, *more: (opened.append(len(paths)), original(paths, *more))[1])
+    again = pictures(place(folder, skip="unreadable"), side=24, colour=True)
+    assert opened == [1], "only the one that could not be read"
+    assert again.facts == first.facts and sum(map(len, again[:3])) == 35
+    with pytest.raises(UserError, match=r"a PNG, JPEG, BMP, TIFF or WebP picture, got .*3\.jpg"):
+        pictures(place(folder), side=24, colour=True)
+
+
 def test_a_test_folder_with_another_class(tmp_path: Path) -> None:
     photos(tmp_path / "p" / "train")
     photos(tmp_path / "p" / "test")

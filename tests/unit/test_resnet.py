@@ -66,8 +66,10 @@ def test_a_depth_that_is_none() -> None:
 
 def test_rare_classes_weigh_more() -> None:
     uneven = {**facts(2), "counts": [90, 10]}
-    assert ResNet(changed(Knobs(), {"balance": 1.0}, "resnet"), uneven).weight.tolist() == pytest.approx([50 / 90, 5.0])
-    assert ResNet(Knobs(), uneven).weight.tolist() == [1, 1]
+    assert ResNet(changed(Knobs(), {"balance": 1.0}, "resnet"), uneven).class_weight.tolist() == pytest.approx(
+        [50 / 90, 5.0]
+    )
+    assert ResNet(Knobs(), uneven).class_weight.tolist() == [1, 1]
 
 
 def test_mirrored_views_agree_and_targets_may_be_soft() -> None:
