@@ -28,6 +28,7 @@ PARTS = {
     "lenet1989 paper": ["train", "lenet1989", "--preset", "paper", "--data", "usps", "--split", "final"],
     "lenet1989 modern": ["train", "lenet1989", "--preset", "modern", "--data", "usps", "--split", "final"],
     "lenet": ["train", "lenet", "--split", "final"],
+    "zipcode": ["train", "zipcode"],
     "alexnet": ["train", "alexnet"],
     "resnet": ["train", "resnet"],
     "resnet fashion": ["train", "resnet", "--preset", "fashion", "--data", "fashion"],
@@ -113,7 +114,7 @@ def main() -> int:
     parser.add_argument("--fresh", action="store_true", help="measure again what was measured already")
     args: Any = parser.parse_args()
     seeds = 1 if args.quick else args.seeds
-    code = project("perceptron", "mlp", "lenet1989", "lenet", "alexnet", "resnet")
+    code = project("perceptron", "mlp", "lenet1989", "lenet", "zipcode", "alexnet", "resnet")
     files = [*(p for p in code if p.exists()), Path(__file__)]
     results = Results(
         "digits",

@@ -29,6 +29,7 @@ PAGES = {
     "mlp": ["mlp"],
     "lenet1989": ["lenet1989 paper", "lenet1989 modern"],
     "lenet": ["lenet"],
+    "zipcode": ["zipcode"],
     "alexnet": ["alexnet"],
     "resnet": ["resnet", "resnet fashion", "resnet fashion long"],
 }

@@ -34,6 +34,7 @@ TIMELINE = (
     Entry("mlp", 1986, "back-propagation teaches hidden units what to represent", "milestones.systems.mlp"),
     Entry("lenet1989", 1989, "a net that learns its own detectors reads zip codes", "milestones.systems.lenet1989"),
     Entry("lenet", 1998, "convolutional nets beat hand-made features at reading", "milestones.systems.lenet"),
+    Entry("zipcode", 1998, "whole numbers are read without cutting them into digits", "milestones.systems.zipcode"),
     Entry("alexnet", 2012, "large convolutional nets recognise photographs", "milestones.systems.alexnet"),
     Entry("resnet", 2015, "identity shortcuts make nets a hundred layers deep", "milestones.systems.resnet"),
 )

@@ -120,7 +120,7 @@ def measure(model: nn.Module, probe: Probe, examples: int, given: Plan | None, d
     plans = [given or Plan(threads=most)]
     if given is None:
         plans = _candidates(model, most, device)
-    flops = _flops(copy.deepcopy(model), probe) / examples
+    flops = count_flops(model, probe) / examples
     begin, others = time.perf_counter(), others_seconds()
     tried = _race(model, probe, plans, device)
     busy = 100 * (others_seconds() - others) / max((time.perf_counter() - begin) * (os.cpu_count() or 1), 1e-9)
@@ -214,12 +214,12 @@ def _race(model: nn.Module, probe: Probe, plans: list[Plan], device: torch.devic
     return results
 
 
-def _flops(twin: nn.Module, probe: Probe) -> float:
-    """Floating-point operations of one step; element-wise ones are not counted, as is customary."""
+def count_flops(model: nn.Module, probe: Probe) -> float:
+    """Floating-point operations of one step of a copy; element-wise ones are not counted, as is customary."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
-        probe(twin, Plan()).backward()
+        probe(copy.deepcopy(model), Plan()).backward()
     return float(counter.get_total_flops())
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from .errors import UserError
 from .folder import held, inside, read_json, unwritable, write_json, write_status, write_whole
-from .plan import Plan, chosen, machine, measure, read_plan
+from .plan import Plan, chosen, count_flops, machine, measure, read_plan
 from .source import Place, key
 from .state import Stateful, read_state, write_state
 
@@ -197,6 +197,8 @@ class Run:
 
         A resumed run keeps its plan; on another machine it is measured again, and bit-identity is gone.
         """
+        if self.plan.machine == machine() and examples != self._examples:  # another stage: its examples may be larger
+            self.plan = replace(self.plan, flops=count_flops(model, probe) / examples)
         self._examples = examples
         if self.plan.machine != machine():
             moved = f" (measured again: the run began on {self.plan.machine})" if self.plan.machine else ""

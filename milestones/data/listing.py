@@ -133,21 +133,28 @@ def check(path: Path, found: Listing) -> None:
 
 
 def _check_splits(found: Listing, official: set[str]) -> None:
-    train = {label for label, split in zip(found.labels, found.splits, strict=True) if split == "train"}
+    of: dict[str, set[str]] = {split: set() for split in official | {"train"}}
+    for label, split in zip(found.labels, found.splits, strict=True):
+        of.setdefault(split, set()).add(label)
+    train = of["train"]
     for split in sorted(official - {"train"}):
-        unknown = ordered(
-            {label for label, where in zip(found.labels, found.splits, strict=True) if where == split} - train
-        )
-        if unknown:
-            got = f"{unknown[0]!r}" + (f" and {len(unknown) - 1} more" if unknown[1:] else "") + f" only in {split}"
+        if unknown := ordered(of[split] - train):
+            got = f"{_some(unknown)} only in {split}"
             do = nearest(unknown[0], train, "Add training pictures of this class, or remove it")
             found.problems.append(UserError(f"in {split} only classes that are in train", got, do, "data"))
+        if lacking := ordered(train - of[split]):
+            got, do = f"none of {_some(lacking)}", f"Add {split} pictures of it, or leave the class out of train"
+            found.problems.append(UserError(f"in {split} all classes that are in train", got, do, "data"))
     least = 1 + len({"valid", "test"} - official)
     few(
         Counter(label for label, where in zip(found.labels, found.splits, strict=True) if where == "train"),
         found.problems,
         least,
     )
+
+
+def _some(labels: list[str]) -> str:
+    return f"{labels[0]!r}" + (f" and {len(labels) - 1} more" if labels[1:] else "")
 
 
 def few(counts: Counter[str], problems: list[UserError], least: int = FEWEST) -> None:

@@ -26,17 +26,17 @@ def find_ink(image: Image, side: int = 28, box: float | None = None) -> np.ndarr
     from the border are left out. A pen too thin for the box is widened. UserError: no ink.
     """
     box = box or side * 20 / 28
-    ink, noise, mask = _found(_work(image))
-    level = _levels(ink, noise, mask)
+    ink, noise, mask = _found(at_work(image))
+    level = levels(ink, noise, mask)
     rows, columns = np.flatnonzero(level.max(1) > 0.05), np.flatnonzero(level.max(0) > 0.05)
     level = level[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    level = _widened(level, box, side)
+    level = widened(level, box, side)
     return _laid_out(level, side, box)
 
 
 def _found(work: np.ndarray, inside: bool = False) -> tuple[np.ndarray, float, np.ndarray]:
     """Ink, noise and mask of the digit; where a whole sheet of paper was found, of the digit on it."""
-    ink, noise = _contrast(work)
+    ink, noise = contrast(work)
     mask = _digit(ink, noise)
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     tall, wide = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
@@ -55,9 +55,9 @@ def _empty(why: str) -> UserError:
     return UserError("a picture with one digit in it", f"one without ink ({why})", do, "use")
 
 
-def _work(image: Image) -> np.ndarray:
-    """The picture as float32 "H W C" on white, or its opacity where colour says nothing; large ones made
-    smaller."""
+def at_work(image: Image, most: int = WORK) -> np.ndarray:
+    """The picture as float32 "H W C" on white, or its opacity where colour says nothing; larger ones made
+    smaller, to `most` pixels on the larger side."""
     pixels = image.pixels
     if pixels.ndim == 3 and pixels.shape[2] == 4:
         alpha, picture = pixels[..., 3], Pillow.fromarray(pixels)
@@ -70,11 +70,11 @@ def _work(image: Image) -> np.ndarray:
     picture = Pillow.fromarray(pixels)
     if max(picture.size) < 4:
         raise _empty(f"{picture.width} x {picture.height} pixels")
-    shrink = max(picture.size) // WORK
+    shrink = max(picture.size) // most
     if shrink > 1:
         picture = picture.reduce(shrink)
-    if max(picture.size) > WORK:
-        scale = WORK / max(picture.size)
+    if max(picture.size) > most:
+        scale = most / max(picture.size)
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
         picture = picture.resize(size, Pillow.Resampling.BILINEAR)
     if max(picture.size) > 150:
@@ -83,7 +83,7 @@ def _work(image: Image) -> np.ndarray:
     return work[..., None] if work.ndim == 2 else work
 
 
-def _contrast(work: np.ndarray) -> tuple[np.ndarray, float]:
+def contrast(work: np.ndarray) -> tuple[np.ndarray, float]:
     """How far each pixel is from the paper towards the ink ("H W", grey levels, 0 or more), and the paper's
     noise."""
     far = work - _paper(work)
@@ -109,7 +109,7 @@ def _contrast(work: np.ndarray) -> tuple[np.ndarray, float]:
 
 def _two_tones(grey: np.ndarray) -> tuple[np.ndarray, float]:
     """Ink and noise of a picture that ink fills nearly as much as paper does: the corners tell which is which."""
-    light = grey > _otsu(grey)
+    light = grey > otsu(grey)
     height, width = (max(1, n // 8) for n in grey.shape)
     corners = np.concatenate([light[y, x].ravel() for y in (slice(height), slice(-height, None))
                               for x in (slice(width), slice(-width, None))])  # fmt: skip
@@ -165,7 +165,7 @@ def _paper(work: np.ndarray) -> np.ndarray:
     return np.clip(np.einsum("yi,ijc,xj->yxc", rows, cube, columns, optimize=True), 0, 255)
 
 
-def _otsu(values: np.ndarray) -> float:
+def otsu(values: np.ndarray) -> float:
     """The threshold that parts values into two groups with the least variance inside (Otsu 1979)."""
     top = float(values.max())
     counts, edges = np.histogram(values, 128, (0, top))
@@ -229,14 +229,14 @@ def pieces(mask: np.ndarray) -> Pieces:
 def _digit(ink: np.ndarray, noise: float) -> np.ndarray:
     """The mask of the digit among all that is darker or lighter than the paper."""
     height, width = ink.shape
-    ink = _unruled(ink, noise)
+    ink = unruled(ink, noise)
     for _ in range(2):
         peak = float(np.percentile(ink, 99.6))
         if peak < 0.5 * float(ink.max()):  # very little ink: its darkest pixels are rarer than that
             peak = float(np.sort(ink, axis=None)[-max(4, ink.size // 1500) :].mean())
         if peak < max(FAINTEST, 5 * noise):
             raise _empty(f"at most {peak:.0f} grey levels between it and the paper")
-        mask = ink > max(min(_otsu(ink), 0.7 * peak), 0.38 * peak, min(3.5 * noise, 0.6 * peak))
+        mask = ink > max(min(otsu(ink), 0.7 * peak), 0.38 * peak, min(3.5 * noise, 0.6 * peak))
         found = pieces(mask)
         keep = _chosen(found, height, width)
         if keep.any():
@@ -278,7 +278,7 @@ def _chosen(found: Pieces, height: int, width: int) -> np.ndarray:
     return part
 
 
-def _unruled(ink: np.ndarray, noise: float) -> np.ndarray:
+def unruled(ink: np.ndarray, noise: float) -> np.ndarray:
     """The ink without straight lines along rows or columns through the whole picture: ruled paper, grids, edges."""
     for _ in range(2):
         ink = ink.T
@@ -304,7 +304,7 @@ def _unruled(ink: np.ndarray, noise: float) -> np.ndarray:
     return ink
 
 
-def _levels(ink: np.ndarray, noise: float, mask: np.ndarray) -> np.ndarray:
+def levels(ink: np.ndarray, noise: float, mask: np.ndarray) -> np.ndarray:
     """Ink levels "H W" in [0, 1]: the mask with its soft edges, 1 in the middle of strokes."""
     peak = float(np.percentile(ink[mask], 70))
     floor = min(0.35, 2.5 * noise / peak)
@@ -313,7 +313,7 @@ def _levels(ink: np.ndarray, noise: float, mask: np.ndarray) -> np.ndarray:
     return np.where(near, level, 0).astype(np.float32)
 
 
-def _widened(level: np.ndarray, box: float, side: int) -> np.ndarray:
+def widened(level: np.ndarray, box: float, side: int) -> np.ndarray:
     """The strokes at least so wide that they survive being scaled to the box."""
     solid = np.pad(level > 0.5, 1)
     area = int(solid.sum())

@@ -62,6 +62,16 @@ def distort(
     return moved.round_().to(torch.uint8)
 
 
+def stretched(image: Tensor, wide: float, slant: float) -> Float[Tensor, "B C H W"]:
+    """Pictures ("B C H W", any kind of number) `wide` times as wide and slanted by this fraction, both about the
+    middle; bilinear, 0 outside, of the same size."""
+    height, width = image.shape[2:]
+    x, y = torch.arange(width) - (width - 1) / 2, torch.arange(height) - (height - 1) / 2
+    from_x = x[None] / wide + slant * y[:, None]  # H W
+    grid = torch.stack([from_x * 2 / width, (y * 2 / height)[:, None].expand_as(from_x)], -1).to(image.device)
+    return F.grid_sample(image.float(), grid.expand(len(image), -1, -1, -1), align_corners=False)
+
+
 def distorted(**ranges: float) -> Callable[..., tuple[Tensor, ...]]:
     """An `augment` for a source whose batch begins with the picture: `distort` with these ranges."""
 

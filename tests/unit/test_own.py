@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +164,14 @@ def test_a_test_folder_with_another_class(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"only classes that are in train, got 'greens' only in test. Did you mean 'green'"
     ):
+        pictures(place(tmp_path / "p"), colour=True)
+
+
+def test_a_test_folder_without_a_class(tmp_path: Path) -> None:
+    photos(tmp_path / "p" / "train")
+    photos(tmp_path / "p" / "test")
+    shutil.rmtree(tmp_path / "p" / "test" / "green")
+    with pytest.raises(UserError, match=r"in test all classes that are in train, got none of 'green'. Add test pict"):
         pictures(place(tmp_path / "p"), colour=True)
 
 
