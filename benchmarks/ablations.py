@@ -17,7 +17,7 @@ from typing import Any
 
 from _results import Results, project
 from digits import train
-from measure import Value, say, spread, table
+from measure import say, spread, table
 from photos import unpacked
 
 LEFT_OUT = {

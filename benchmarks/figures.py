@@ -3,8 +3,8 @@
     python benchmarks/figures.py [--check]
 
 It reads results/*.json only. In a Markdown file it replaces what stands between `<!-- figures:NAME -->` and
-`<!-- /figures -->` (NAME: timeline, speed, overhead, start); in a page's docstring the text of the field Result. With
---check nothing is written: the difference is printed and the exit code is 1.
+`<!-- /figures -->` (NAME: timeline, speed, overhead, start, photos); in a page's docstring the text of the field
+Result. With --check nothing is written: the difference is printed and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -69,6 +69,11 @@ def main_score(page: Value) -> tuple[str, Value]:
     return name, scores[name]
 
 
+def others(page: Value) -> list[tuple[str, Value]]:
+    """The scores of a page beside its main one."""
+    return [(name, score) for name, score in page["scores"].items() if (name, score) != main_score(page)]
+
+
 def told(name: str, score: Value) -> str:
     """One score in words: its value, both intervals, its data."""
     unit = score["unit"]
@@ -106,7 +111,10 @@ def timeline(found: Value) -> str:
             seconds = page["seconds"]
             dirty = " (disturbed)" if page["dirty"] else ""
             training = f"{seconds['mean']:.1f} s ± {seconds['sd']:.1f}{dirty}"
-            rows.append(f"| {title} | {entry.year} | {paper} | {told(name, score)} | {training} |")
+            more = "".join(
+                f"; {other} {number(value['seeds']['mean'])} {value['unit']}" for other, value in others(page)
+            )
+            rows.append(f"| {title} | {entry.year} | {paper} | {told(name, score)}{more} | {training} |")
     return "\n".join([*rows, "", f"Mean over seeds; measured by `benchmarks/digits.py` on {where(found)}."])
 
 
@@ -186,11 +194,42 @@ def start(found: Value) -> str:
     return "\n".join([*rows, "", f"`benchmarks/start.py` on {where(found)}."])
 
 
+def photos(found: Value) -> str:
+    """What was measured on the folder of 60,000 photographs: a row a part."""
+    parts, rows = found["summary"]["parts"], ["| | measured |", "|---|---|"]
+    if part := parts.get("files"):
+        word = "reached" if part["scan"] <= part["target"] else "missed"
+        rows.append(f"| {part['files']:,} files scanned | {part['scan']:.1f} s ({part['target']:g} s: {word}) |")
+        rows.append(f"| read and decoded once; begun again | {part['first']:.1f} s; {part['again']:.1f} s |")
+    for name, title in TRAINED.items():
+        if part := parts.get(name):
+            kind, score = main_score(part)
+            share = f", {part['peak_share']:.0f} % of the measured peak" if part.get("peak_share") else ""
+            error = "" if name in ("wide", "large") else f"{told(kind, score)}; "
+            rows.append(f"| {title} | {error}{part['seconds']['mean']:.0f} s, {part['rate']:,} examples/s{share}, "
+                        f"{part['peak_mb']:,} MB |")  # fmt: skip
+    if part := parts.get("transfer"):
+        each = [f"{kind} {number(part[key]['mean'])} % ({number(part[key]['min'])} to {number(part[key]['max'])})"
+                for key, kind in (("tuned", "tuned"), ("scratch", "from scratch"))]  # fmt: skip
+        several = "seed" if part["tuned"]["n"] == 1 else "seeds"
+        rows.append(f"| 3,000 photographs of five classes, a net of five others to begin with | error "
+                    f"{', '.join(each)}; {part['tuned']['n']} {several} |")  # fmt: skip
+    return "\n".join(
+        [*rows, "", f"CIFAR-10 as 60,000 recompressed JPEG files; `benchmarks/photos.py` on {where(found)}."]
+    )
+
+
+TRAINED = {
+    "cifar": "`resnet --preset photos`",
+    "wide": "`resnet` at width 64, 60 updates",
+    "large": "`alexnet` at 224 pixels, batch 64",
+}
 BLOCKS: dict[str, tuple[str, Callable[[Value], str]]] = {
     "timeline": ("digits", timeline),
     "speed": ("lenet", speed),
     "overhead": ("overhead", overhead),
     "start": ("start", start),
+    "photos": ("photos", photos),
 }
 
 
@@ -225,6 +264,7 @@ def docstring(text: str, parts: list[str], found: Value | None) -> str:
         sentences.append(
             f"{preset + ': ' if preset else ''}{name} {number(score['seeds']['mean'])}{sd} {unit}, {several}, "
             f"{score['data']}, {page['seconds']['mean']:.1f} s".replace("  ", " ")
+            + "".join(f", {other} {number(value['seeds']['mean'])} {value['unit']}" for other, value in others(page))
         )
     machine = (found or {})["machine"]
     device = (

@@ -216,8 +216,8 @@ def sheet_width(signs: int) -> int:
 
 def compose(pool: Pool, recipe: Recipe, rng: torch.Generator, training: bool = False) -> Lines:
     """The lines of these recipes: each glyph set beside the one before, from an overlap of a quarter of the narrower
-    one, 4 pixels at most, to 6 pixels apart; the line as a whole slanted and turned a little, its contrast and noise drawn. For training each glyph is distorted, too, and
-    the line bent."""
+    one, 4 pixels at most, to 6 pixels apart; the line as a whole slanted and turned a little, its contrast and noise
+    drawn. For training each glyph is distorted, too, and the line bent."""
     glyph = recipe.glyph
     b, most = glyph.shape
     used, wide = glyph >= 0, sheet_width(most)

@@ -26,7 +26,7 @@ from ..core.run import Run
 from ..core.score import Score, wilson
 from ..core.source import Data, Facts, Place, keyed
 from ..core.system import System
-from ..data.lines import HEIGHT, SIGNS, Lines, lines
+from ..data.lines import HEIGHT, SIGNS, STRANGE, Lines, lines
 from ..media import Curve, Image, Ranking, Text, mosaic
 from ..media.line import find_lines, marked
 from ..parts.ctc import ctc_loss, greedy, wrong
@@ -130,23 +130,29 @@ class Answer(NamedTuple):
     length: Integer[Tensor, "B"]
     x: Float[Tensor, "B T"]  # pixels of the line where each sign was read
     sure: Float[Tensor, "B"]  # the probability of the text, over all its alignments: the geometric mean of all views
+    strange: Float[Tensor, "B"]  # the probability that something in the line is no digit
 
 
 @torch.no_grad()
 def answered(model: ZipReader, image: Tensor) -> Answer:
     """Each line is read as it is, wider, narrower and slanted both ways; of these readings the one that is the
     likeliest for all five."""
-    logits = [model(stretched(image, wide, slant)) for wide, slant in VIEWS]
-    readings = [greedy(found) for found in logits]
-    chance = torch.stack(
-        [torch.stack([-ctc_loss(found, reading.text, reading.length, "none") for found in logits]).mean(0)
-         for reading in readings])  # fmt: skip
+    n, views = len(image), len(VIEWS)
+    logits = model(torch.cat([stretched(image, wide, slant) for wide, slant in VIEWS]))  # of one view after the other
+    text, length, frame = (field.unflatten(0, (views, n)) for field in greedy(logits))
+    chance = logits.new_full((views, n), -torch.inf)
+    for k in range(views):
+        if k and (text[k] == text[0]).all():  # the same as before, most often
+            continue
+        loss = ctc_loss(logits, text[k].repeat(views, 1), length[k].repeat(views), "none")
+        chance[k] = -loss.view(views, n).mean(0)
     sure, best = chance.max(0)
-    rows = torch.arange(len(best), device=best.device)
-    text, length, frame = (torch.stack(field)[best, rows] for field in zip(*readings, strict=True))
-    middle = (image.shape[3] - 1) / 2
+    rows = torch.arange(n, device=best.device)
     wide = torch.tensor([wide for wide, _ in VIEWS], device=best.device)[best, None]
-    return Answer(text, length, middle + (STRIDE * (frame + 0.5) - 0.5 - middle) / wide, sure.exp())
+    middle = (image.shape[3] - 1) / 2
+    x = middle + (STRIDE * (frame[best, rows] + 0.5) - 0.5 - middle) / wide
+    whole = (1 - logits.softmax(-1)[:, :, STRANGE]).log().sum(1).exp()  # no frame says that it sees no digit
+    return Answer(text[best, rows], length[best, rows], x, sure.exp(), 1 - whole.view(views, n).mean(0))
 
 
 def judged(model: ZipReader, source: Any) -> tuple[Float[Tensor, "N"], Tensor]:
@@ -204,19 +210,20 @@ def number(model: ZipReader, image: Image) -> dict[str, Any]:
     """The number in a picture: of all its lines the one of which the net is most sure, and where each digit is."""
     best: tuple[bool, float] = False, 0.0  # the longest of the lines that are read for sure, else the surest
     chosen: dict[str, Any] = {}
-    doubt = 1.0
+    doubts = [1.0]
     for line in find_lines(image, HEIGHT):
         answer = answered(model, torch.from_numpy(line.pixels)[None, None])
         text, sure = spelled(answer, 0), float(answer.sure[0])
         readable = bool(text) and "?" not in text
+        doubts.append(1 - sure if readable else float(answer.strange[0]) if text else 1.0)
         if (rank := (readable and sure > 0.5, sure * len(text))) > best:
             places = [line.place(x) for x in answer.x[0, : len(text)].tolist()]
             where = ", ".join(f"{sign} at {x}, {y}" for sign, (x, y) in zip(text, places, strict=True))
             chosen = {"answer": Ranking((text, NOTHING), (sure, 1 - sure)), "where (x, y in pixels)": Text(where),
                       "seen": Image(line.pixels), "picture": marked(image, text, places)}  # fmt: skip
-            best, doubt = rank, sure if text and not readable else 1 - sure
+            best = rank
     if not best[0]:
-        return {"answer": Ranking((NOTHING,), (doubt,)), **{k: v for k, v in chosen.items() if k == "seen"}}
+        return {"answer": Ranking((NOTHING,), (min(doubts),)), **{k: v for k, v in chosen.items() if k == "seen"}}
     return chosen
 
 

@@ -6,14 +6,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from learns.made_lines import NONE, cases
 
+import milestones
 from milestones.catalog import TIMELINE, find, page
 from milestones.core.config import changed
 from milestones.core.fit import evaluate, fit
 from milestones.core.run import Run
 from milestones.core.source import Data, Held, Place
+from milestones.media import Image
 from milestones.verbs.execute import Order, begin
 
 # page: (largest error in percent, smallest believable error, seconds of training on two cores with time to spare)
@@ -41,6 +45,20 @@ def test_quick(name: str, tmp_path: Path) -> None:
     assert least <= error <= most
     assert report["seconds"] <= seconds
     assert report["ended"] == "finished"
+    if name == "zipcode":
+        reads_made_lines(tmp_path)
+
+
+def reads_made_lines(runs: Path) -> None:
+    """The run just trained reads at least 16 of 21 pictures, and no number where there is none."""
+    pictures = cases()
+    answers = milestones.load("zipcode", runs=str(runs)).use([Image(np.asarray(picture)) for _, picture in pictures])
+    said = [(want, answer["answer"].best) for (want, _), answer in zip(pictures, answers, strict=True)]
+    wrong = [f"{want} as {read}" for want, read in said if want != read]
+    print(f"read {len(said) - len(wrong)} of {len(said)}" + (f"; misread {', '.join(wrong)}" if wrong else ""))
+    assert len(said) == 21
+    assert len(wrong) <= 5, wrong
+    assert sum(want == NONE != read for want, read in said) <= 1, wrong
 
 
 @pytest.mark.parametrize("name", ["mlp", "lenet1989", "lenet", "zipcode", "alexnet", "resnet"])

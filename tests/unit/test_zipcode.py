@@ -41,7 +41,7 @@ class Says(torch.nn.Module):
         path = torch.zeros(image.shape[-1] // 2, dtype=torch.long)
         for k, sign in enumerate(self.text):
             path[2 + 2 * k] = SIGNS.index(sign) + 1
-        return self.strength * torch.nn.functional.one_hot(path, 13)[None].float()
+        return self.strength * torch.nn.functional.one_hot(path, 13).float().expand(len(image), -1, -1)
 
 
 def block() -> Image:
