@@ -44,11 +44,11 @@ class Knobs(Config):
     strange: float = Field(default=0.03, ge=0, lt=1, description="share of them with letters and upside-down digits")
     width: int = Field(default=16, ge=4, le=256, description="channels of the first layer; the last has six times it")
     single_steps: int = Field(default=80, ge=0, description="first so many updates read single digits")
-    steps: int = Field(default=900, ge=1, description="updates that read lines of five or six signs")
-    batch: int = Field(default=32, ge=1, description="lines an update; of single digits six times as many")
-    lr: float = Field(default=0.02, gt=0, description="step size at its peak")
+    steps: int = Field(default=1800, ge=1, description="updates that read lines of five or six signs")
+    batch: int = Field(default=16, ge=1, description="lines an update; of single digits twelve times as many")
+    lr: float = Field(default=0.014, gt=0, description="step size at its peak")
     decay: float = Field(default=0.05, ge=0, description="weight decay")
-    average: float = Field(default=0.98, ge=0, lt=1, description="decay of the mean of the weights; 0: none is kept")
+    average: float = Field(default=0.99, ge=0, lt=1, description="decay of the mean of the weights; 0: none is kept")
 
 
 def layer(inputs: int, outputs: int, size: int | tuple[int, int], stride: int = 1,
@@ -106,7 +106,7 @@ def train(knobs: Knobs, model: ZipReader, data: Data[Lines], run: Run) -> None:
         return Muon(model.parameters(), knobs.lr, decay=knobs.decay)
 
     if knobs.single_steps:  # without it the net finds the signs among the blanks only after hundreds of updates
-        fit(model, loss, data.train.short(1), run, steps=knobs.single_steps, batch=6 * knobs.batch, optimizer=fresh(),
+        fit(model, loss, data.train.short(1), run, steps=knobs.single_steps, batch=12 * knobs.batch, optimizer=fresh(),
             schedule=lambda step: min(1.0, (step + 1) / 20), stage="single")  # fmt: skip
     fit(model, loss, data.train, run, steps=knobs.steps, batch=knobs.batch, valid=data.valid, optimizer=fresh(),
         schedule=cosine(knobs.steps, knobs.steps // 20), average=knobs.average or None)  # fmt: skip
@@ -229,6 +229,6 @@ def number(model: ZipReader, image: Image) -> dict[str, Any]:
 
 PRESETS = {
     "quick": Knobs(),
-    "paper": Knobs(lines=60_000, steps=9000, width=24),  # of the size of its training set; not its machine
+    "paper": Knobs(lines=60_000, steps=15_000, width=24),  # of the size of its training set; not its machine
 }
 system = System(Knobs, PRESETS, prepare, build, train, score, use, takes=(Image,), loss=loss)  # fmt: skip
