@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from milestones.parts.distort import distort, distorted
+from milestones.parts.distort import distort, distorted, stretched
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -115,3 +115,15 @@ def test_augment_keeps_the_label() -> None:
     moved = distorted(shift=1.0)(batch, rng())
     assert isinstance(moved, Labelled)
     assert torch.equal(moved.label, batch.label)
+
+
+def test_stretched_and_slanted_about_the_middle() -> None:
+    image = torch.zeros(1, 1, 21, 41, dtype=torch.uint8)
+    image[..., 10, 20], image[..., 10, 30], image[..., 2, 20] = 200, 100, 150
+    assert torch.allclose(stretched(image, 1.0, 0.0), image.float(), atol=1e-2)
+    wide = stretched(image, 1.2, 0.0)
+    assert int(wide[0, 0, 10, 25:].argmax()) + 25 == 32, "12 from the middle where 10 were"
+    assert int(wide[0, 0, 10].argmax()) == 20
+    slanted = stretched(image, 1.0, 0.5)
+    assert int(slanted[0, 0, 2].argmax()) == 24, "8 rows above the middle, half of that to the right"
+    assert int(slanted[0, 0, 10].argmax()) == 20

@@ -175,7 +175,7 @@ def test_read_plan() -> None:
 def test_flops_and_share() -> None:
     layer = nn.Linear(100, 50, bias=False)
     x = torch.randn(4, 100)
-    found = plans._flops(layer, lambda twin, _: twin(x).sum()) / 4
+    found = plans.count_flops(layer, lambda twin, _: twin(x).sum()) / 4
     assert found == 2 * 2 * 100 * 50, "forward, and the gradient of the weights"
     assert Plan(flops=1e6, peak_gflops=10.0).share(1000.0) == pytest.approx(10.0)
     assert Plan().share(1000.0) == 0

@@ -187,3 +187,12 @@ def test_error_in_a_step_is_the_pages_own(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), Run(tmp_path, CPU, "exact") as run:  # noqa: PT012
         for step in run.steps(3):
             1 / (step - 1)
+
+
+def test_the_work_of_an_example_is_counted_for_each_stage(tmp_path: Path) -> None:
+    net = torch.nn.Linear(10, 4, bias=False)
+    with Run(tmp_path, CPU, "exact") as run:
+        run.measure(net, lambda twin, plan: twin(torch.zeros(6, 10)).sum(), 6)
+        assert run.plan.flops == 2 * 2 * 10 * 4
+        run.measure(net, lambda twin, plan: twin(torch.zeros(9, 10)).sum(), 3)
+        assert run.plan.flops == 3 * 2 * 2 * 10 * 4, "examples of the second stage are three rows each"
