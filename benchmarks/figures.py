@@ -70,8 +70,10 @@ def main_score(page: Value) -> tuple[str, Value]:
 
 
 def others(page: Value) -> list[tuple[str, Value]]:
-    """The scores of a page beside its main one."""
-    return [(name, score) for name, score in page["scores"].items() if (name, score) != main_score(page)]
+    """The scores of the page's net beside its main one, in its unit; not those of other methods (error_...)."""
+    main, first = main_score(page)
+    return [(name, score) for name, score in page["scores"].items()
+            if name != main and not name.startswith(f"{main}_") and score["unit"] == first["unit"]]  # fmt: skip
 
 
 def told(name: str, score: Value) -> str:

