@@ -222,7 +222,7 @@ def photos(found: Value) -> str:
 
 
 TRAINED = {
-    "cifar": "`resnet --preset photos`",
+    "cifar": "`resnet --preset photos --width 32 --steps 4800`",
     "wide": "`resnet` at width 64, 60 updates",
     "large": "`alexnet` at 224 pixels, batch 64",
 }

@@ -71,7 +71,7 @@ def listing(path: Path, target: str = "") -> Listing:
 def entries(folder: Path) -> list[Path]:
     """What is in a folder and not hidden, in order of name."""
     try:
-        return sorted(folder / name for name in os.listdir(folder) if not name.startswith((".", "__MACOSX")))
+        return [folder / name for name in sorted(os.listdir(folder)) if not name.startswith((".", "__MACOSX"))]
     except OSError as problem:
         raise UserError("a readable folder", f"{folder} ({problem.strerror})", "Check its permissions") from None
 
@@ -224,8 +224,9 @@ def content_keys(paths: list[Path]) -> list[bytes]:
         except OSError:
             return _key(str(path).encode())
 
+    some = [paths[begin : begin + 512] for begin in range(0, len(paths), 512)]  # a task a file costs more than the file
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-        return list(threads.map(one, paths, chunksize=256))
+        return [key for keys in threads.map(lambda part: list(map(one, part)), some) for key in keys]
 
 
 def _key(content: bytes) -> bytes:
