@@ -135,13 +135,15 @@ class Run:
         if stage in self._stages or not STAGE.fullmatch(stage):
             raise RuntimeError(f"stage {stage!r} must be a new short word")
         self._stages.append(stage)
+        if self.ended:  # the run stands where an earlier stage was stopped
+            return
         self._stage, self._total, self._is_enough, self.step, done = stage, total, False, 0, False
         path = inside(self.folder, f"state/{stage}.safetensors")
         if path.exists():
             meta = read_state(path, state, META)
             self.step, done, self.seconds = meta["step"], meta["done"], meta["seconds"]
             self._offset, self._waiting = meta["log"], [(step, numbers) for step, numbers in meta["waiting"]]
-        if done or self.ended or (self.step >= total > 0 and path.exists()):
+        if done or (self.step >= total > 0 and path.exists()):
             return
         self._truncate()
         window = max(1, min(LONGEST_WINDOW, total // 500))

@@ -156,8 +156,11 @@ def test_run_folder(page: Page, trained: Path) -> None:
     assert (trained / "report.html").read_text().lstrip().lower().startswith("<!doctype html>")
     lines = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
     assert all({"stage", "step", "seconds", "loss"} <= line.keys() for line in lines)
-    steps = [line["step"] for line in lines]
-    assert steps == sorted(set(steps))
+    stages = [line["stage"] for line in lines]
+    for stage in dict.fromkeys(stages):
+        steps = [line["step"] for line in lines if line["stage"] == stage]
+        assert steps == sorted(set(steps)), stage
+        assert stages.count(stage) == len(stages) - stages[::-1].index(stage) - stages.index(stage), "one after another"
     assert not list(trained.rglob(".*")), "nothing written aside is left"
     assert not [path for path in trained.rglob("*") if path.suffix in (".pkl", ".pickle", ".pt", ".pth")]
     config = json.loads((trained / "config.json").read_text())

@@ -23,7 +23,7 @@ PAGES = {
     "mlp": Tiny({"steps": 40, "batch": 16, "hidden": [8]}, "table"),
     "lenet1989": Tiny({"passes": 6}, "digits", 9760),
     "lenet": Tiny({"steps": 30, "batch": 16}, "digits", 61706),
-    "zipcode": Tiny({"lines": 120, "single_steps": 4, "steps": 16, "batch": 8, "width": 4}, "digits"),
+    "zipcode": Tiny({"lines": 120, "single_steps": 8, "steps": 16, "batch": 8, "width": 4}, "digits"),
     "alexnet": Tiny({"steps": 16, "batch": 8, "crop": 24, "side": 26}, "digits"),
     "resnet": Tiny({"steps": 20, "batch": 8, "width": 4, "side": 16}, "digits"),
 }
