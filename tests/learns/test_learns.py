@@ -64,7 +64,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Rep
     return trained
 
 
-@pytest.mark.parametrize("name", map(marked, QUICK))
+@pytest.mark.parametrize("name", [marked(name) for name in QUICK])
 def test_quick(name: str, quick: Callable[[str], tuple[Report, Path]]) -> None:
     most, least, _ = QUICK[name]
     scores = quick(name)[0]["scores"]
