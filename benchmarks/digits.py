@@ -46,6 +46,8 @@ def train(words: list[str], seeds: int, quick: bool) -> Value:
         if done["code"]:
             sys.exit(f"failed with {done['code']}: {words}\n{done['err'][-2000:]}")
         answer = json.loads(done["out"].strip().splitlines()[-1])
+        here = tempfile.gettempdir() + "/"  # folders of this machine do not belong into the results
+        answer, typed = (json.loads(json.dumps(found).replace(here, "")) for found in (answer, words))
         reports = answer.get("runs", [answer])
         names = (
             "seed",
@@ -64,7 +66,7 @@ def train(words: list[str], seeds: int, quick: bool) -> Value:
         )
         kept = [{name: report[name] for name in names if name in report} for report in reports]
         return {
-            "words": words,
+            "words": typed,
             "runs": kept,
             "group": answer.get("group", {}),
             "process_seconds": round(done["seconds"], 1),

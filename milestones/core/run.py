@@ -199,14 +199,14 @@ class Run:
 
         A resumed run keeps its plan; on another machine it is measured again, and bit-identity is gone.
         """
-        if self.plan.machine == machine() and examples != self._examples:  # another stage: its examples may be larger
-            self.plan = replace(self.plan, flops=count_flops(model, probe) / examples)
-        self._examples = examples
         if self.plan.machine != machine():
             moved = f" (measured again: the run began on {self.plan.machine})" if self.plan.machine else ""
             plan = measure(model, probe, examples, self._given, self.place.device)
             self.plan = replace(plan, words=plan.words + moved)
             write_json(self.folder / "plan.json", asdict(self.plan))
+        elif examples != self._examples:  # another stage: its examples may be larger
+            self.plan = replace(self.plan, flops=count_flops(model, probe) / examples)
+        self._examples = examples
         self.plan.apply(model)
 
     def _truncate(self) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from ..core.errors import UserError
 from ..core.source import Choice, Data, Facts, Held, Place, keyed
 from ..parts.distort import distort
+from . import Labelled
 from .pictures import pictures
 
 HEIGHT, GLYPH = 28, 28  # pixels: of a line, of a digit's picture (its ink is 20 tall, as in MNIST)
@@ -26,9 +27,7 @@ LEAST, SHORT, LONGEST = 5, 6, 10  # signs: of training lines, and of nine digits
 SIGNS = "0123456789-?"  # sign k has class k + 1; class 0 is CTC's blank; ? is what is no digit
 DASH, STRANGE = 11, 12
 TALL = 20  # pixels: the digits of a number are of one height
-LETTERS = (
-    "ACEFHJKLMNPRTUVWXYacdefhkmnprtuvwxy"  # those that could pass for a digit (B, D, I, O, S, b, g, q ...) left out
-)
+LETTERS = "ACEFHJKLMNPRTUVWXYacdefhkmnprtuvwxy"  # without those that could pass for a digit (B, D, I, O, S, b, g ...)
 BLOCK = 64  # lines composed together where they are not a batch
 
 
@@ -53,31 +52,28 @@ class Pool(NamedTuple):
     sign: Int[Tensor, "P"]  # 1 to 10 the digits, 11 the dash, 12 what is neither
 
 
-class Composed(Held[Recipe]):
+class Composed(Held[Any]):
     """Lines composed anew for each batch: glyphs drawn once, their places and distortions for each step."""
 
     def __init__(self, recipes: Recipe, pool: Pool, place: Place, name: str) -> None:
-        super().__init__(recipes, place, name, "train", lambda recipe, rng: compose(pool, recipe, rng, True))  # type: ignore[arg-type,return-value]
+        super().__init__(recipes, place, name, "train", lambda recipe, rng: compose(pool, recipe, rng, True))
         self.pool = pool
 
     def short(self, most: int) -> Composed:
         """The first `most` signs of the lines."""
         return Composed(Recipe(self.examples.glyph[:, :most]), self.pool, self.place, self.name)
 
-    def sweep(self, size: int) -> Iterator[Recipe]:
+    def sweep(self, size: int) -> Iterator[Lines]:
         """All lines in order, each in the one composition that its number decides."""
-        if self.augment is None:
-            yield from super().sweep(size)
-            return
-        rest: Lines | None = None
+        rest: list[Lines] = []
         for number, recipes in enumerate(super().sweep(BLOCK)):
-            lines = compose(self.pool, recipes, keyed(self.place.seed, "sweep", number), True)
-            rest = lines if rest is None else Lines(*map(torch.cat, zip(rest, lines, strict=True)))
-            while len(rest.image) >= size:
-                yield Lines(*(field[:size] for field in rest))  # type: ignore[misc]
-                rest = Lines(*(field[size:] for field in rest))
-        if rest is not None and len(rest.image):
-            yield rest  # type: ignore[misc]
+            made = compose(self.pool, recipes, keyed(self.place.seed, "sweep", number), True)
+            rest += [Lines(*line) for line in zip(*made, strict=True)]
+            while len(rest) >= size:
+                yield Lines(*map(torch.stack, zip(*rest[:size], strict=True)))
+                rest = rest[size:]
+        if rest:
+            yield Lines(*map(torch.stack, zip(*rest, strict=True)))
 
 
 def lines(place: Place, train: int, strange: float) -> Data[Lines]:
@@ -93,19 +89,20 @@ def lines(place: Place, train: int, strange: float) -> Data[Lines]:
     if not place.choice.data:
         with contextlib.suppress(UserError):  # not at hand: the embedded digits alone
             sets.append(pictures(place._replace(choice=Choice("usps", "", place.choice.split)), side=GLYPH))
-    pools = [_pool([found[k].examples for found in sets]) for k in range(3)]  # type: ignore[attr-defined]
+    kept = [[cast("Held[Labelled]", source) for source in found[:3]] for found in sets]  # train, valid, test of each
+    pools = [_pool([splits[k].examples for splits in kept]) for k in range(3)]
     valid, test = max(100, train // 20), max(100, train // 10)
-    title = "composed lines of " + " and ".join(found.test.name.split(",")[0] for found in sets)  # type: ignore[attr-defined]
+    title = "composed lines of " + " and ".join(splits[2].name.split(",")[0] for splits in kept)
     training = Pool(*map(torch.cat, zip(pools[0], printed(), turned(pools[0]), strict=True)))
     recipes = windows(training, train, keyed(place.seed, "recipes"), strange)
-    held = [Composed(recipes, training, place, title)]
+    held: list[Held[Any]] = [Composed(recipes, training, place, title)]
     for name, pool, count, fixed in (("valid", pools[1], valid, 0), ("test", pools[2], test, 5)):
         chosen = numbers(pool, count, keyed("lines", name), fixed)
         blocks = [compose(pool, Recipe(*(field[at : at + BLOCK] for field in chosen)), keyed("lines", name, at))
                   for at in range(0, count, BLOCK)]  # fmt: skip
         whole = Lines(*map(torch.cat, zip(*blocks, strict=True)))
-        held.append(Held(whole, place, title, name))  # type: ignore[arg-type]
-    ink = held[1].examples.image.float()  # type: ignore[attr-defined]
+        held.append(Held(whole, place, title, name))
+    ink = held[1].examples.image.float()
     data = sets[0].facts["data"]
     digest = hashlib.sha256("".join(found.facts["data"]["sha256"] for found in sets).encode()).hexdigest()
     facts: Facts = {
@@ -115,10 +112,10 @@ def lines(place: Place, train: int, strange: float) -> Data[Lines]:
                  "valid": valid, "test": test, "sha256": digest,
                  "note": f"composed: digits of each split stay in it; test lines have five; {data['note']}"},
     }  # fmt: skip
-    return Data(held[0], held[1], held[2], facts)  # type: ignore[arg-type]
+    return Data(held[0], held[1], held[2], facts)
 
 
-def _pool(sets: list[tuple[Tensor, Tensor]]) -> Pool:
+def _pool(sets: list[Labelled]) -> Pool:
     """The digits of several sets, of one height, and dashes."""
     image = of_one_height(torch.cat([image for image, _ in sets]))
     sign = torch.cat([label for _, label in sets]) + 1

@@ -14,7 +14,7 @@ Result      lines_right 89.8 ± 0.42 %, 5 seeds, composed lines of MNIST test an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from ..core.config import Config, Field
 from ..core.fit import cosine, fit
 from ..core.run import Run
 from ..core.score import Score, wilson
-from ..core.source import Data, Facts, Place, keyed
+from ..core.source import Data, Facts, Held, Place, keyed
 from ..core.system import System
 from ..data.lines import HEIGHT, SIGNS, STRANGE, Lines, lines
 from ..media import Curve, Image, Ranking, Text, mosaic
@@ -77,8 +77,6 @@ class ZipReader(nn.Module):
         self.classifier = nn.Conv1d(6 * w, 2 * (signs + 1), 1)
         nn.init.zeros_(self.classifier.weight)
         nn.init.zeros_(self.classifier.bias)
-        # Blanks are learned last: where they are likely from the start, all else drowns in them for a hundred updates.
-        self.classifier.bias.data[:: signs + 1] = -4.0
 
     def forward(
         self, image: Integer[Tensor, "B 1 28 W"] | Float[Tensor, "B 1 28 W"]
@@ -107,6 +105,8 @@ def train(knobs: Knobs, model: ZipReader, data: Data[Lines], run: Run) -> None:
         return Muon(model.parameters(), knobs.lr, decay=knobs.decay)
 
     if knobs.single_steps:  # without it the net finds the signs among the blanks only after hundreds of updates
+        if not model.classifier.weight.any():  # a fresh net: else all drowns in blanks at first
+            model.classifier.bias.data[:: model.signs + 1] = -4.0
         fit(model, loss, data.train.short(1), run, steps=knobs.single_steps, batch=12 * knobs.batch, optimizer=fresh(),
             schedule=lambda step: min(1.0, (step + 1) / 20), stage="single")  # fmt: skip
     fit(model, loss, data.train, run, steps=knobs.steps, batch=knobs.batch, valid=data.valid, optimizer=fresh(),
@@ -184,17 +184,17 @@ def read_at(sure: Float[Tensor, "N"], missed: Tensor, most: float = 0.01) -> flo
 
 def score(knobs: Knobs, model: ZipReader, data: Data[Lines], place: Place) -> dict[str, Score]:
     sure, missed = judged(model, data.test)
-    n, test = len(missed), data.test
-    low, high = wilson(int((~missed).sum()), n)
-    rng = keyed("read_at_1")
+    n, test = len(missed), cast("Held[Lines]", data.test)
+
+    def percent(value: float, low: float, high: float, note: str = "") -> Score:
+        return Score(value, low, high, "%", "higher", test.name, test.split, n, note=note)
+
+    read, rng = read_at(sure, missed), keyed("read_at_1")
     draws = (torch.randint(n, (n,), generator=rng) for _ in range(500))  # bootstrap
-    read = read_at(sure, missed)
-    edges = np.quantile([read_at(sure[i], missed[i]) for i in draws], [0.025, 0.975]).tolist()
-    spread = min(edges[0], read), max(edges[1], read)
-    more = {"unit": "%", "better": "higher", "data": test.name, "split": test.split, "over": n}  # type: ignore[attr-defined]
+    low, high = np.quantile([read_at(sure[i], missed[i]) for i in draws], [0.025, 0.975]).tolist()
     return {
-        "lines_right": Score(100 * float((~missed).float().mean()), low, high, **more),  # type: ignore[arg-type]
-        "read_at_1": Score(read, *spread, **more, note="at most 1 % errors; interval by bootstrap"),  # type: ignore[arg-type]
+        "lines_right": percent(100 * float((~missed).float().mean()), *wilson(int((~missed).sum()), n)),
+        "read_at_1": percent(read, min(low, read), max(high, read), "at most 1 % errors; interval by bootstrap"),
     }
 
 

@@ -84,6 +84,14 @@ def test_no_local_path_and_no_host(file: Path) -> None:
     assert [host for host in HOSTS if host in text] == []
 
 
+def test_results_name_no_folder_of_the_machine() -> None:
+    folder = re.compile(r"(?<![\w.~-])/(?:tmp|home|root|work|Users)/[^\s\"]*")
+    results = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
+    found = [f"{file.name}: {word}" for file in results for word in folder.findall(file.read_text())]
+    assert results
+    assert found == []
+
+
 def test_a_local_path_is_found() -> None:
     assert LOCAL.findall("see /home/ann/x")
     assert not LOCAL.findall("see ../shared/data, ~/x/y, /path/to/x and https://a.example/root/x")
