@@ -63,8 +63,12 @@ class Composed(Held[Any]):
         """The first `most` signs of the lines."""
         return Composed(Recipe(self.examples.glyph[:, :most]), self.pool, self.place, self.name)
 
-    def sweep(self, size: int) -> Iterator[Lines]:
-        """All lines in order, each in the one composition that its number decides."""
+    def sweep(self, size: int) -> Iterator[Any]:
+        """All lines in order, each in the one composition that its number decides; without `augment` the recipes, as
+        `batch` gives them then."""
+        if self.augment is None:
+            yield from super().sweep(size)
+            return
         rest: list[Lines] = []
         for number, recipes in enumerate(super().sweep(BLOCK)):
             made = compose(self.pool, recipes, keyed(self.place.seed, "sweep", number), True)

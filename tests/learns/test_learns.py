@@ -38,17 +38,16 @@ def test_every_page_has_a_threshold() -> None:
     assert set(QUICK) == {entry.name for entry in TIMELINE}
 
 
-# 5 % of lines is what is wanted, 8 % was the threshold set before measuring; 10.2 % is what benchmarks/digits.py found.
-MISSED = {
-    "zipcode": "reads 89.8 % of composed test lines (5 seeds), 92 % wanted here: more updates than 90 s hold",
-}
+# A threshold that is known to be missed stays as it was set, before measuring; the page must stay as good as it was
+# measured to be (benchmarks/digits.py, 5 seeds: 10.2 %, at most 10.9). page: (bound, reason)
+MISSED = {"zipcode": (12.0, "reads 89.8 % of composed test lines, 92 % wanted here: more updates than 90 s hold")}
 
 
 def marked(name: str) -> Any:
     """A page whose threshold is missed, and known to be. (Where USPS is not at hand its test lines are easier.)"""
-    reason = MISSED.get(name)
-    marks = [pytest.mark.xfail(strict=False, raises=AssertionError, reason=reason)] if reason else []
-    return pytest.param(name, marks=marks)
+    if name not in MISSED:
+        return pytest.param(name)
+    return pytest.param(name, marks=pytest.mark.xfail(strict=False, raises=AssertionError, reason=MISSED[name][1]))
 
 
 Report = dict[str, Any]
@@ -66,12 +65,21 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Rep
     return trained
 
 
+def error_of(report: Report) -> float:
+    """Percent of wrong answers."""
+    scores = report["scores"]
+    return scores["error"]["value"] if "error" in scores else 100 - scores["lines_right"]["value"]
+
+
 @pytest.mark.parametrize("name", [marked(name) for name in QUICK])
 def test_quick(name: str, quick: Callable[[str], tuple[Report, Path]]) -> None:
     most, least, _ = QUICK[name]
-    scores = quick(name)[0]["scores"]
-    error = scores["error"]["value"] if "error" in scores else 100 - scores["lines_right"]["value"]
-    assert least <= error <= most
+    assert least <= error_of(quick(name)[0]) <= most
+
+
+@pytest.mark.parametrize("name", MISSED)
+def test_what_misses_its_threshold_gets_no_worse(name: str, quick: Callable[[str], tuple[Report, Path]]) -> None:
+    assert QUICK[name][1] <= error_of(quick(name)[0]) <= MISSED[name][0]
 
 
 @pytest.mark.parametrize("name", QUICK)
