@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan's quintic: near 1 for singular values in 0 to 1 after five rounds
 
 
-def orthogonal(matrix: Float[Tensor, "... M N"], rounds: int = 5) -> Float[Tensor, "... M N"]:
-    """The nearest semi-orthogonal matrix, roughly: singular values between 0.7 and 1.2 (Newton-Schulz iteration)."""
+def orthogonal(matrices: Sequence[Float[Tensor, "_ _"]], rounds: int = 5) -> list[Float[Tensor, "_ _"]]:
+    """The semi-orthogonal matrix nearest to each, roughly: singular values between 0.7 and 1.2 (Newton-Schulz).
+
+    A round replaces X by p(XX') X, p an even polynomial; so the rounds need no more than XX', of the smaller side, and
+    all matrices of one smaller side go through them together: many small products in one.
+    """
     a, b, c = NEWTON_SCHULZ
-    tall = matrix.shape[-2] > matrix.shape[-1]
-    x = matrix.mT if tall else matrix
-    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-    for _ in range(rounds):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if tall else x
+    wide = [matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix for matrix in matrices]
+    wide = [x / (x.norm() + 1e-7) for x in wide]
+    found = list(wide)
+    for side in {len(x) for x in wide}:
+        rows = [row for row, x in enumerate(wide) if len(x) == side]
+        gram = torch.stack([wide[row] @ wide[row].mT for row in rows])  # G side side
+        product = torch.eye(side, dtype=gram.dtype, device=gram.device).expand_as(gram)
+        for _ in range(rounds):
+            factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+            factor.diagonal(dim1=1, dim2=2).add_(a)
+            product = factor @ product
+            gram = factor @ gram @ factor
+        for row, turn in zip(rows, product, strict=True):
+            found[row] = turn @ wide[row]
+    return [x.mT if matrix.shape[0] > matrix.shape[1] else x for matrix, x in zip(matrices, found, strict=True)]
 
 
 class Muon(torch.optim.Optimizer):
@@ -41,29 +54,34 @@ class Muon(torch.optim.Optimizer):
         """One update of all parameters that have a gradient."""
         assert closure is None, "no closure is needed: gradients are ready"
         for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
+            moved = [p for p in group["params"] if p.grad is not None]
+            for p in moved:
                 if p.dim() > 1 and group["decay"]:
                     p.mul_(1 - group["lr"] * group["decay"])
-                (self._filters if p.dim() == 4 else self._adam)(p, group)
+            self._filters([p for p in moved if p.dim() == 4], group)
+            if rest := [p for p in moved if p.dim() != 4]:
+                self._rest(rest, group)
 
-    def _filters(self, p: Tensor, group: dict[str, Any]) -> None:
-        state, rate = self.state[p], group["momentum"]
-        if not state:
-            state["mean"] = torch.zeros_like(p)
-        assert p.grad is not None
-        mean = state["mean"].lerp_(p.grad, 1 - rate)
-        ahead = p.grad.lerp(mean, rate).flatten(1)
-        p.add_(orthogonal(ahead).view_as(p), alpha=-group["lr"] * 0.2 * max(ahead.shape) ** 0.5)
+    def _filters(self, filters: list[Tensor], group: dict[str, Any]) -> None:
+        rate, ahead = group["momentum"], []
+        for p in filters:
+            state = self.state[p]
+            if not state:
+                state["mean"] = torch.zeros_like(p)
+            assert p.grad is not None
+            mean = state["mean"].lerp_(p.grad, 1 - rate)
+            ahead.append(p.grad.lerp(mean, rate).flatten(1))
+        for p, step in zip(filters, orthogonal(ahead), strict=True):
+            p.add_(step.view_as(p), alpha=-group["lr"] * 0.2 * max(step.shape) ** 0.5)
 
-    def _adam(self, p: Tensor, group: dict[str, Any]) -> None:
-        state, (first, second) = self.state[p], group["betas"]
-        if not state:
-            state.update(step=0, mean=torch.zeros_like(p), square=torch.zeros_like(p))
-        assert p.grad is not None
-        state["step"] += 1
-        mean = state["mean"].lerp_(p.grad, 1 - first)
-        square = state["square"].mul_(second).addcmul_(p.grad, p.grad, value=1 - second)
-        size = (square / (1 - second ** state["step"])).sqrt_().add_(1e-8)
-        p.addcdiv_(mean, size, value=-group["lr"] / (1 - first ** state["step"]))
+    def _rest(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+        states, (first, second) = [self.state[p] for p in weights], group["betas"]
+        for p, state in zip(weights, states, strict=True):
+            if not state:
+                state.update(
+                    step=torch.zeros((), device=p.device), mean=torch.zeros_like(p), square=torch.zeros_like(p)
+                )
+        mean, square, step = ([state[name] for state in states] for name in ("mean", "square", "step"))
+        adamw(weights, [p.grad for p in weights if p.grad is not None], mean, square, [], step, fused=True,
+              amsgrad=False, beta1=first, beta2=second, lr=group["lr"], weight_decay=0.0, eps=1e-8,
+              maximize=False)  # fmt: skip

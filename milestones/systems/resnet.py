@@ -40,7 +40,7 @@ class Knobs(Config):
     stem: Literal["whitened", "plain"] = Field(default="whitened", description="first layer; small pictures only")
     side: int = Field(default=32, ge=16, le=512, description="pixels of a picture's side")
     method: Literal["muon", "sgd"] = Field(default="muon", description="optimiser; sgd with the paper's steps of lr")
-    steps: int = Field(default=900, ge=1, description="optimiser updates")
+    steps: int = Field(default=800, ge=1, description="optimiser updates")
     batch: int = Field(default=128, ge=2, description="pictures an update")
     lr: float = Field(default=0.01, gt=0, description="step size at its peak")
     decay: float = Field(default=0.05, ge=0, description="weight decay")
@@ -204,14 +204,14 @@ def use(model: ResNet, facts: Facts, images: Sequence[Image]) -> list[dict[str, 
             for row, picture in zip(chance, image, strict=True)]  # fmt: skip
 
 
-PHOTOS = {"flip": True, "width": 48, "shift": 3}
+PHOTOS = {"flip": True, "width": 48, "decay": 0.2}
 PRESETS = {
     "quick": Knobs(),
     "paper": Knobs(depth=20, width=16, stem="plain", method="sgd", steps=64_000, lr=0.1, decay=1e-4, smoothing=0.0,
                    average=0.0, shift=4, flip=True),
-    "fashion": Knobs(flip=True, steps=2400, average=0.99),
-    "fashion-long": Knobs(flip=True, width=48, steps=6000, average=0.995, cutout=8),
-    "photos": Knobs(**PHOTOS, steps=4000),
+    "fashion": Knobs(flip=True, side=28, shift=1, steps=820, lr=0.02),
+    "fashion-long": Knobs(flip=True, side=28, shift=1, width=48, steps=2700, lr=0.02, average=0.99),
+    "photos": Knobs(**PHOTOS, steps=4000, lr=0.04),
     "tune": Knobs(**PHOTOS, steps=1000, lr=0.003, head_steps=150),
 }  # fmt: skip
 system = System(

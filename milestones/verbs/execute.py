@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import inspect
 import json
@@ -26,7 +27,7 @@ from ..catalog import Entry, find, locate, page
 from ..core.config import changed
 from ..core.errors import UserError, nearest
 from ..core.folder import next_folder, read_json, read_weights, write_json, write_status, write_weights
-from ..core.plan import chosen, cpu_name, machine
+from ..core.plan import Plan, chosen, cpu_name, machine
 from ..core.run import Progress, Run
 from ..core.source import Place
 from ..core.system import System
@@ -34,6 +35,7 @@ from ..report import write as write_report
 from ..report.evidence import examine
 from ..trained import as_dict, order_of, system_of
 
+BESIDE = 1.15  # a whole update takes so many times as long as loss and gradient: optimiser, log, validation
 Say = Callable[[str], None]
 Watch = Callable[[Progress], None]
 
@@ -53,6 +55,7 @@ class Order:
     origin: str = ""  # --from
     freeze: bool = False
     skip_unreadable: bool = False
+    paced: bool = False  # as many updates as `minutes` allow, and no more than the settings say
 
 
 class Outcome(NamedTuple):
@@ -110,6 +113,7 @@ def begin(name: str, settings: Mapping[str, Any], order: Order, root: str | Path
         "command": command(name, knobs, system, order), "milestones": __version__,
         "page_sha256": hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest(),
         "from": {"run": _absolute(origin), "frozen": order.freeze} if origin else None, "began": time.time(),
+        **({"paced": order.minutes} if order.paced and order.minutes else {}),
     }  # fmt: skip
     try:
         write_json(folder / "config.json", config)
@@ -205,6 +209,8 @@ def _train(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs
     model = system.build(knobs, facts).to(run.place.device)
     if isinstance(config.get("from"), dict):
         _take(folder, model, config, say)
+    if isinstance(config.get("paced"), float):
+        knobs = _paced(folder, system, knobs, config, model, data, run, say)
     _status(folder, run, "training")
     if not (folder / "plan.json").exists():  # a page whose own loop measures nothing keeps this one
         write_json(folder / "plan.json", asdict(run.plan))
@@ -298,3 +304,33 @@ def _take(folder: Path, model: nn.Module, config: dict[str, Any], say: Say) -> N
     write_json(folder / "config.json", {k: v for k, v in config.items() if k != "format"})
     verb = "took and froze" if origin.get("frozen") else "took"
     say(f"{verb} {len(taken)} tensors of {source.name}; new: {', '.join(left) or 'none'}")
+
+
+def _paced(folder: Path, system: System[Any, Any, Any, Any], knobs: Any, config: dict[str, Any], model: nn.Module,
+           data: Any, run: Run, say: Say) -> Any:  # fmt: skip
+    """The settings with no more updates than the time allows, by a trial of some: so the step size falls to its end
+    before the time is spent. They are kept in config.json; a resumed run is not paced again."""
+    assert system.loss is not None
+    loss, twin, limit = system.loss, copy.deepcopy(model), 60.0 * config.pop("paced")
+
+    def probe(net: Any, plan: Plan) -> torch.Tensor:
+        return loss(net, plan.lay(data.train.batch(0, knobs.batch)))["loss"]
+
+    run.measure(model, probe, knobs.batch)
+    run.plan.apply(twin)
+    times: list[float] = []
+    while len(times) < 4 or (sum(times) < min(2.0, limit / 20) and len(times) < 50):
+        begin = time.perf_counter()
+        with run.plan.running(run.place.device):
+            value = probe(twin, run.plan)
+        value.backward()
+        float(value.detach())
+        times.append(time.perf_counter() - begin)
+    steps = max(1, int(limit / (BESIDE * float(np.median(times[1:])))))
+    if steps < knobs.steps:
+        say(f"{steps:,} updates instead of {knobs.steps:,}: as many as {limit / 60:g} minutes allow here")
+        knobs = changed(knobs, {"steps": steps}, str(config["system"]))
+        config["config"] = knobs.model_dump(mode="json")
+        config["command"] = re.sub(r"--steps \d+", f"--steps {steps}", str(config["command"]))
+    write_json(folder / "config.json", {k: v for k, v in config.items() if k != "format"})
+    return knobs

@@ -113,7 +113,8 @@ def run(args: argparse.Namespace) -> int:
     reports: list[dict[str, Any]] = []
     for seed in range(args.seed, args.seed + args.seeds):
         order = Order(preset or "quick", seed, data, args.target, args.split, args.plan, args.device, args.minutes,
-                      args.origin, args.freeze, args.skip_unreadable)  # fmt: skip
+                      args.origin, args.freeze, args.skip_unreadable,
+                      paced="steps" in settings and "steps" not in set_knobs(args))  # fmt: skip
         line = Line()
         try:
             outcome = begin(name, {**settings, **set_knobs(args)}, order, args.runs, say, line)

@@ -185,6 +185,23 @@ def test_minutes(tmp_path: Path, place: Path, trained_lenet: Path) -> None:
     assert weights(outcome.folder) == weights(trained_lenet)
 
 
+def test_paced_to_the_minutes(tmp_path: Path, place: Path) -> None:
+    """A recipe that was chosen for the user ends its schedule in the time that there is; it repeats without a clock."""
+    page = page_of("lenet", place)
+    told: list[str] = []
+    few = begin(page.name, {**page.settings, "steps": 1_000_000}, Order(**page.order(minutes=0.02, paced=True)),
+                tmp_path, told.append)  # fmt: skip
+    steps = few.report["config"]["steps"]
+    assert 1 < steps < 10_000
+    assert any(f"{steps:,} updates instead of 1,000,000" in line for line in told)
+    assert f"--steps {steps}" in few.report["command"]
+    assert few.report["steps"] <= steps and few.report["seconds"] < 1.5
+    assert "paced" not in json.loads((few.folder / "config.json").read_text())
+    resume(few.folder, page)
+    ample = begin(page.name, page.settings, Order(**page.order(minutes=60.0, paced=True)), tmp_path)
+    assert ample.report["config"]["steps"] == page.settings["steps"], "no more than was asked for"
+
+
 def test_resume_of_a_finished_run_changes_no_bit(tmp_path: Path, page: Page, trained: Path) -> None:
     before, words = weights(trained), log(trained)
     resume(trained, page)
