@@ -8,7 +8,7 @@ pictures. Ours is `milestones train` as users type it: with Muon, label smoothin
 `documented`: Keras fits uint8 arrays with its preprocessing layers in the model; Lightning takes a DataLoader whose
 dataset changes a picture at a time, and the Trainer as it comes. `tuned`: augmented batch by batch, in memory,
 channels_last where torch runs it, nothing logged. Each rate is that of the updates after the first ten; each peer is
-measured in turns with ours. fastai is not measured.
+measured in turns with ours. fastai is not measured: it requires torchvision, which this project does without.
 """
 
 from __future__ import annotations
