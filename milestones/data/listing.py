@@ -125,30 +125,31 @@ def check(path: Path, found: Listing) -> None:
         found.problems.insert(
             0 if path.is_dir() else len(found.problems), UserError("pictures of at least two classes", got, do, "data")
         )
-    official = set(found.splits) - {""}
-    if official:
-        _check_splits(found, official)
-    else:
-        few(counts, found.problems)
+    check_splits(found.labels, found.splits, found.problems)
 
 
-def _check_splits(found: Listing, official: set[str]) -> None:
+def check_splits(labels: list[str], splits: list[str], problems: list[UserError]) -> None:
+    """Add what is wrong with the classes of each split; of a whole set that is yet to be divided, with their sizes."""
+    official = set(splits) - {""}
+    if not official:
+        few(Counter(labels), problems)
+        return
     of: dict[str, set[str]] = {split: set() for split in official | {"train"}}
-    for label, split in zip(found.labels, found.splits, strict=True):
+    for label, split in zip(labels, splits, strict=True):
         of.setdefault(split, set()).add(label)
     train = of["train"]
     for split in sorted(official - {"train"}):
         if unknown := ordered(of[split] - train):
             got = f"{_some(unknown)} only in {split}"
             do = nearest(unknown[0], train, "Add training pictures of this class, or remove it")
-            found.problems.append(UserError(f"in {split} only classes that are in train", got, do, "data"))
+            problems.append(UserError(f"in {split} only classes that are in train", got, do, "data"))
         if lacking := ordered(train - of[split]):
             got, do = f"none of {_some(lacking)}", f"Add {split} pictures of it, or leave the class out of train"
-            found.problems.append(UserError(f"in {split} all classes that are in train", got, do, "data"))
+            problems.append(UserError(f"in {split} all classes that are in train", got, do, "data"))
     least = 1 + len({"valid", "test"} - official)
     few(
-        Counter(label for label, where in zip(found.labels, found.splits, strict=True) if where == "train"),
-        found.problems,
+        Counter(label for label, where in zip(labels, splits, strict=True) if where == "train"),
+        problems,
         least,
     )
 

@@ -240,10 +240,10 @@ def test_npz(tmp_path: Path) -> None:
     plain = pictures(place(tmp_path / "a.npz"), side=20)
     assert plain.facts["labels"] == ["ant", "bee", "cat"] and len(plain.test) == 6
     np.savez(
-        tmp_path / "b.npz", x_train=image[..., None] / 255, y_train=label, x_test=image[:9, None], y_test=label[:9]
+        tmp_path / "b.npz", x_train=image[..., None] / 255, y_train=label, x_test=image[::7, None], y_test=label[::7]
     )
     split = pictures(place(tmp_path / "b.npz"), side=20)
-    assert len(split.test) == 9 and torch.equal(split.test.examples.image[:, 0], torch.from_numpy(image[:9]))
+    assert len(split.test) == 9 and torch.equal(split.test.examples.image[:, 0], torch.from_numpy(image[::7]))
     colour = np.stack([image, image // 2, image // 3], -1)
     np.savez(tmp_path / "c.npz", images=colour, labels=label)
     want = np.stack([Image(frame).grey() for frame in colour])
@@ -265,7 +265,9 @@ def test_npz(tmp_path: Path) -> None:
         ({"image": np.zeros((4, 2, 2)), "label": np.array([None] * 4)}, "it holds Python objects"),
         ({"image": np.zeros((0, 2, 2)), "label": np.zeros(0, int)}, r"at least one picture, got \(0, 2, 2\)"),
         ({"x_train": np.zeros((6, 2, 2)), "y_train": np.arange(6) // 3, "x_test": np.zeros((1, 2, 2)), "y_test": [7]},
-         "classes that are in train, got '7' only in valid or test"),
+         "in test only classes that are in train, got '7' only in test"),
+        ({"x_train": np.zeros((6, 2, 2)), "y_train": np.arange(6) // 3, "x_test": np.zeros((1, 2, 2)), "y_test": [0]},
+         "in test all classes that are in train, got none of '1'. Add test pictures"),
     ],
 )  # fmt: skip
 def test_bad_npz(tmp_path: Path, arrays: dict, words: str) -> None:
