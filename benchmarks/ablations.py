@@ -49,7 +49,9 @@ def main() -> int:
     summary, rows = {}, []
     for name, part in results.content["parts"].items():
         error = spread([run["scores"]["error"]["value"] for run in part["runs"]])
-        summary[name] = {"error": error, "parameters": part["runs"][0]["parameters"], "seeds": len(part["runs"])}
+        first = part["runs"][0]
+        summary[name] = {"error": error, "parameters": first["parameters"], "steps": first["steps"],
+                         "seeds": len(part["runs"])}  # fmt: skip
         rows.append([name, f"{error['mean']:.2f}", f"{error['min']:.2f} to {error['max']:.2f}"])
     results.write(parts=summary)
     say(table(["AlexNet", "error, %", "over seeds"], rows))

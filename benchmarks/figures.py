@@ -208,7 +208,7 @@ def photos(found: Value) -> str:
             kind, score = main_score(part)
             share = f", {part['peak_share']:.0f} % of the measured peak" if part.get("peak_share") else ""
             error = "" if name in ("wide", "large") else f"{told(kind, score)}; "
-            rows.append(f"| {title} | {error}{part['seconds']['mean']:.0f} s, {part['rate']:,} examples/s{share}, "
+            rows.append(f"| {title.format(steps=part['steps'])} | {error}{part['seconds']['mean']:.0f} s, {part['rate']:,} examples/s{share}, "
                         f"{part['peak_mb']:,} MB |")  # fmt: skip
     if part := parts.get("transfer"):
         each = [f"{kind} {number(part[key]['mean'])} % ({number(part[key]['min'])} to {number(part[key]['max'])})"
@@ -221,8 +221,35 @@ def photos(found: Value) -> str:
     )
 
 
+def throughput(found: Value) -> str:
+    """One row a peer and column: pictures a second, ours beside the peer's."""
+    rows = ["| | ours, pictures/s | peer | ours / peer | target |", "|---|---|---|---|---|"]
+    for key, value in found["summary"]["peers"].items():
+        column, _, peer = key.partition("/")
+        target, times = found["targets"][column], value["times"]
+        word = "reached" if times["min"] >= target else "missed" if times["max"] < target else "not decided"
+        dirty = " (disturbed)" if value["dirty"] else ""
+        rows.append(
+            f"| {TITLES[peer]}, {column}{dirty} | {value['ours']['mean']:.0f} | {value['peer']['mean']:.0f} | "
+            f"{times['mean']:.2f} ({times['min']:.2f} to {times['max']:.2f}) | {target:g}: {word} |"
+        )
+    told = "eight layers at width 64, pictures of 32 x 32 in colour, batches of 128; pairs in turns"
+    return "\n".join([*rows, "", f"A residual net, {told}; `benchmarks/throughput.py` on {where(found)}."])
+
+
+def ablations(found: Value) -> str:
+    """One row an idea of AlexNet's that was left out."""
+    rows = ["| AlexNet, preset `small` | error, % | weights |", "|---|---|---|"]
+    for name, part in found["summary"]["parts"].items():
+        error, n = part["error"], part["seeds"]
+        between = f" ({number(error['min'])} to {number(error['max'])})" if n > 1 else ""
+        rows.append(f"| {name} | {number(error['mean'])}{between} | {part['parameters']:,} |")
+        told = f"{part['steps']:,} updates, {n} {'seed' if n == 1 else 'seeds'}, standard error 0.5 points or less"
+    return "\n".join([*rows, "", f"CIFAR-10 (recompressed), {told}; `benchmarks/ablations.py` on {where(found)}."])
+
+
 TRAINED = {
-    "cifar": "`resnet --preset photos --width 32 --steps 4800`",
+    "cifar": "`resnet --preset photos --width 32`, {steps:,} updates",
     "wide": "`resnet` at width 64, 60 updates",
     "large": "`alexnet` at 224 pixels, batch 64",
 }
@@ -232,6 +259,8 @@ BLOCKS: dict[str, tuple[str, Callable[[Value], str]]] = {
     "overhead": ("overhead", overhead),
     "start": ("start", start),
     "photos": ("photos", photos),
+    "throughput": ("throughput", throughput),
+    "ablations": ("ablations", ablations),
 }
 
 
