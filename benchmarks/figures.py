@@ -208,7 +208,8 @@ def photos(found: Value) -> str:
             kind, score = main_score(part)
             share = f", {part['peak_share']:.0f} % of the measured peak" if part.get("peak_share") else ""
             error = "" if name in ("wide", "large") else f"{told(kind, score)}; "
-            rows.append(f"| {title.format(steps=part['steps'])} | {error}{part['seconds']['mean']:.0f} s, {part['rate']:,} examples/s{share}, "
+            title = title.format(steps=part["steps"])
+            rows.append(f"| {title} | {error}{part['seconds']['mean']:.0f} s, {part['rate']:,} examples/s{share}, "
                         f"{part['peak_mb']:,} MB |")  # fmt: skip
     if part := parts.get("transfer"):
         each = [f"{kind} {number(part[key]['mean'])} % ({number(part[key]['min'])} to {number(part[key]['max'])})"
