@@ -316,16 +316,16 @@ def _paced(folder: Path, system: System[Any, Any, Any, Any], knobs: Any, config:
     def probe(net: Any, plan: Plan) -> torch.Tensor:
         return loss(net, plan.lay(data.train.batch(0, knobs.batch)))["loss"]
 
-    run.measure(model, probe, knobs.batch)
-    run.plan.apply(twin)
     times: list[float] = []
-    while len(times) < 4 or (sum(times) < min(2.0, limit / 20) and len(times) < 50):
-        begin = time.perf_counter()
-        with run.plan.running(run.place.device):
-            value = probe(twin, run.plan)
-        value.backward()
-        float(value.detach())
-        times.append(time.perf_counter() - begin)
+    with torch.random.fork_rng(devices=[]):  # the run draws what it would draw without a limit
+        run.measure(twin, probe, knobs.batch)
+        while len(times) < 4 or (sum(times) < min(2.0, limit / 20) and len(times) < 50):
+            begin = time.perf_counter()
+            with run.plan.running(run.place.device):
+                value = probe(twin, run.plan)
+            value.backward()
+            float(value.detach())  # waits for the device, too
+            times.append(time.perf_counter() - begin)
     steps = max(1, int(limit / (BESIDE * float(np.median(times[1:])))))
     if steps < knobs.steps:
         say(f"{steps:,} updates instead of {knobs.steps:,}: as many as {limit / 60:g} minutes allow here")
