@@ -234,7 +234,9 @@ def throughput(found: Value) -> str:
             f"| {TITLES[peer]}, {column}{dirty} | {value['ours']['mean']:.0f} | {value['peer']['mean']:.0f} | "
             f"{times['mean']:.2f} ({times['min']:.2f} to {times['max']:.2f}) | {target:g}: {word} |"
         )
-    told = "eight layers at width 64, pictures of 32 x 32 in colour, batches of 128; pairs in turns"
+    pairs = min(value["ours"]["n"] for value in found["summary"]["peers"].values())
+    turns = "one turn of each" if pairs == 1 else f"{pairs} turns of each"
+    told = f"eight layers at width 64, pictures of 32 x 32 in colour, batches of 128; {turns}"
     return "\n".join([*rows, "", f"A residual net, {told}; `benchmarks/throughput.py` on {where(found)}."])
 
 
