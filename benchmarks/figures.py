@@ -246,8 +246,9 @@ def ablations(found: Value) -> str:
     for name, part in found["summary"]["parts"].items():
         error, n = part["error"], part["seeds"]
         between = f" ({number(error['min'])} to {number(error['max'])})" if n > 1 else ""
-        rows.append(f"| {name} | {number(error['mean'])}{between} | {part['parameters']:,} |")
-        told = f"{part['steps']:,} updates, {n} {'seed' if n == 1 else 'seeds'}, standard error 0.5 points or less"
+        seeds = "1 seed" if n == 1 else f"{n} seeds"
+        rows.append(f"| {name}, {seeds} | {number(error['mean'])}{between} | {part['parameters']:,} |")
+    told = "one standard error of the test sample is 0.5 points or less, that of the seeds comes on top"
     return "\n".join([*rows, "", f"CIFAR-10 (recompressed), {told}; `benchmarks/ablations.py` on {where(found)}."])
 
 

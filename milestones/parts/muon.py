@@ -19,22 +19,28 @@ def orthogonal(matrices: Sequence[Float[Tensor, "_ _"]], rounds: int = 5) -> lis
     A round replaces X by p(XX') X, p an even polynomial; so the rounds need no more than XX', of the smaller side, and
     all matrices of one smaller side go through them together: many small products in one.
     """
-    a, b, c = NEWTON_SCHULZ
     wide = [matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix for matrix in matrices]
     wide = [x / (x.norm() + 1e-7) for x in wide]
     found = list(wide)
     for side in {len(x) for x in wide}:
         rows = [row for row, x in enumerate(wide) if len(x) == side]
         gram = torch.stack([wide[row] @ wide[row].mT for row in rows])  # G side side
-        product = torch.eye(side, dtype=gram.dtype, device=gram.device).expand_as(gram)
-        for _ in range(rounds):
-            factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
-            factor.diagonal(dim1=1, dim2=2).add_(a)
-            product = factor @ product
+        factor = product = _factor(gram)
+        for _ in range(rounds - 1):
             gram = factor @ gram @ factor
+            factor = _factor(gram)
+            product = factor @ product
         for row, turn in zip(rows, product, strict=True):
             found[row] = turn @ wide[row]
     return [x.mT if matrix.shape[0] > matrix.shape[1] else x for matrix, x in zip(matrices, found, strict=True)]
+
+
+def _factor(gram: Float[Tensor, "G M M"]) -> Float[Tensor, "G M M"]:
+    """p(XX') of a round."""
+    a, b, c = NEWTON_SCHULZ
+    factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+    factor.diagonal(dim1=1, dim2=2).add_(a)
+    return factor
 
 
 class Muon(torch.optim.Optimizer):

@@ -113,7 +113,7 @@ def begin(name: str, settings: Mapping[str, Any], order: Order, root: str | Path
         "command": command(name, knobs, system, order), "milestones": __version__,
         "page_sha256": hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest(),
         "from": {"run": _absolute(origin), "frozen": order.freeze} if origin else None, "began": time.time(),
-        **({"paced": order.minutes} if order.paced and order.minutes else {}),
+        **({"paced": float(order.minutes)} if order.paced and order.minutes else {}),
     }  # fmt: skip
     try:
         write_json(folder / "config.json", config)
@@ -209,7 +209,8 @@ def _train(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs
     model = system.build(knobs, facts).to(run.place.device)
     if isinstance(config.get("from"), dict):
         _take(folder, model, config, say)
-    if isinstance(config.get("paced"), float):
+    if isinstance(config.get("paced"), float) and system.loss is not None:
+        _positive(config["paced"])
         knobs = _paced(folder, system, knobs, config, model, data, run, say)
     _status(folder, run, "training")
     if not (folder / "plan.json").exists():  # a page whose own loop measures nothing keeps this one
@@ -326,7 +327,7 @@ def _paced(folder: Path, system: System[Any, Any, Any, Any], knobs: Any, config:
             value.backward()
             float(value.detach())  # waits for the device, too
             times.append(time.perf_counter() - begin)
-    steps = max(1, int(limit / (BESIDE * float(np.median(times[1:])))))
+    steps = max(1, int(min(knobs.steps, limit / (BESIDE * float(np.median(times[1:]))))))
     if steps < knobs.steps:
         say(f"{steps:,} updates instead of {knobs.steps:,}: as many as {limit / 60:g} minutes allow here")
         knobs = changed(knobs, {"steps": steps}, str(config["system"]))

@@ -39,8 +39,8 @@ def test_every_page_has_a_threshold() -> None:
 
 
 # A threshold that is known to be missed stays as it was set, before measuring; the page must stay as good as it was
-# measured to be (benchmarks/digits.py, 5 seeds: 10.2 %, at most 10.9). page: (bound, reason)
-MISSED = {"zipcode": (12.0, "reads 89.8 % of composed test lines, 92 % wanted here: more updates than 90 s hold")}
+# measured to be (benchmarks/digits.py, 5 seeds: 9.9 %, at most 10.8). page: (bound, reason)
+MISSED = {"zipcode": (12.0, "reads 90.1 % of composed test lines, 92 % wanted here: more updates than 90 s hold")}
 
 
 def marked(name: str) -> Any:
