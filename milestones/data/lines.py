@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
@@ -96,7 +97,7 @@ def lines(place: Place, train: int, strange: float) -> Data[Lines]:
     kept = [[cast("Held[Labelled]", source) for source in found[:3]] for found in sets]  # train, valid, test of each
     pools = [_pool([splits[k].examples for splits in kept]) for k in range(3)]
     valid, test = max(100, train // 20), max(100, train // 10)
-    title = "composed lines of " + " and ".join(splits[2].name.split(",")[0] for splits in kept)
+    title = "composed lines of " + " and ".join(re.split(r", | \(", splits[2].name)[0] for splits in kept)
     training = Pool(*map(torch.cat, zip(pools[0], printed(), turned(pools[0]), strict=True)))
     recipes = windows(training, train, keyed(place.seed, "recipes"), strange)
     held: list[Held[Any]] = [Composed(recipes, training, place, title)]
