@@ -271,8 +271,8 @@ class Run:
         self._append()
         if self._signal:
             self.ended = "interrupted"
-        elif self._minutes is not None and clock.here() >= 60 * self._minutes:
-            self.ended = "minutes"
+        elif self._minutes is not None and clock.here() >= 60 * self._minutes and self.step + 1 < self._total:
+            self.ended = "minutes"  # a stage that has made its last update was not cut off
         elif now >= clock.files and (self.folder / "stop").exists():
             self.ended = "stopped"
         self.rate = clock.rate(self.step + 1, now) * self._examples

@@ -185,6 +185,12 @@ def test_minutes(tmp_path: Path, place: Path, trained_lenet: Path) -> None:
     assert weights(outcome.folder) == weights(trained_lenet)
 
 
+def test_the_last_update_is_not_cut_off(tmp_path: Path, place: Path) -> None:
+    page = page_of("lenet", place)
+    outcome = begin(page.name, {**page.settings, "steps": 1}, Order(**page.order(minutes=1e-6)), tmp_path)
+    assert outcome.ended == "" and outcome.report["ended"] == "finished"
+
+
 def test_paced_to_the_minutes(tmp_path: Path, place: Path) -> None:
     """A recipe that was chosen for the user ends its schedule in the time that there is; it repeats without a clock."""
     page = page_of("lenet", place)
