@@ -34,6 +34,13 @@ class Shown(Protocol):
     def encode(self) -> tuple[str, bytes]: ...  # suffix, content
 
 
+class Look(Protocol):
+    """One step looked at by a doctor: made before it, `findings` (JSON) after it, `close` where it never ended."""
+
+    def findings(self) -> dict[str, Any]: ...
+    def close(self) -> None: ...
+
+
 class Progress(NamedTuple):
     """Where a run is, for whoever watches it."""
 
@@ -53,7 +60,8 @@ class Run:
     """
 
     def __init__(self, folder: Path, place: Place, plan: str = "auto", minutes: float | None = None,
-                 watch: Callable[[Progress], None] | None = None) -> None:  # fmt: skip
+                 watch: Callable[[Progress], None] | None = None,
+                 doctor: Callable[[nn.Module, int, int], Look | None] | None = None) -> None:  # fmt: skip
         self.folder, self.place, self.step = folder, place, 0
         self.plan, self._given = Plan(), chosen(plan)
         self.rng = torch.Generator(device=place.device)
@@ -61,7 +69,7 @@ class Run:
         self.seconds = 0.0  # in steps, over all processes that worked on this run
         self.rate = 0.0
         self.restored = False  # after a loss that was not finite, the state is again the last one saved
-        self._minutes, self._watch = minutes, watch
+        self._minutes, self._watch, self._doctor = minutes, watch, doctor
         self._stage, self._total, self._examples = "train", 0, 0
         self._stages: list[str] = []
         self._waiting: list[tuple[int, dict[str, Any]]] = []  # logged, not yet written: (updates finished, numbers)
@@ -147,12 +155,16 @@ class Run:
             return
         self._truncate()
         window = max(1, min(LONGEST_WINDOW, total // 500))
-        clock = Clock(self.seconds)
+        clock, look, model = Clock(self.seconds), None, state.get("model")
         try:
             for step in range(self.step, total):
                 self.step = step
                 self.seed(stage, step)
+                look = self._doctor(model, step, total) if self._doctor and isinstance(model, nn.Module) else None
                 yield step
+                if look:
+                    line = {"stage": stage, "step": step + 1, "seconds": round(clock.spent(), 3)}
+                    self._lines += (json.dumps({**line, "vitals": look.findings()}) + "\n").encode()
                 if (step + 1) % window == 0 or step + 1 == total or self._is_enough:
                     self._flush(clock, path, state)
                 now = time.monotonic()
@@ -167,6 +179,8 @@ class Run:
                     return
         except GeneratorExit:
             self._broken = stage
+            if look:
+                look.close()
             raise
         self.step, self.seconds = min(self.step + 1, total), clock.spent()
         self._minutes = (

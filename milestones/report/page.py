@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.errors import UserError
 from ..core.folder import write_whole
-from . import classes, files, result
+from . import classes, files, health, result
 from .pictures import Html, confusion, curves, drawn, figure, grid, number, pairs, picture, words
 from .result import part
 from .style import STYLE
@@ -56,6 +56,7 @@ def html_of(folder: Path) -> str:
         "Data": _data(run["facts"], report),
         "Idea": pairs(ideas) if ideas else "",
         "Curves": _wrap("plots", curves(lines)),
+        "Doctor": health.section(health.diagnosis(folder), lines),
         "Confusion": confusion(matrix.get("labels"), matrix.get("counts")),
         "Each class": classes.table(each),
         "Worst mistakes": _wrap("mistakes", _mistakes(folder, report.get("mistakes"))),

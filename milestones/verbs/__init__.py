@@ -11,6 +11,6 @@ VERBS = {
     "runs": "what has been trained here",
     "compare": "runs side by side: what differs in settings and scores",
     "data": "what would be read from a path, how it is split, what is wrong with it; --download fetches a set",
-    "doctor": "check the installation and this machine",
+    "doctor": "what is wrong with a run's training; without a run, check the installation and this machine",
     "completion": "print the completion script of a shell: bash, zsh or fish",
 }

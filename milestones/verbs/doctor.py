@@ -1,4 +1,4 @@
-"""doctor: is the installation whole, and what can this machine do?"""
+"""doctor: is the installation whole, what can this machine do? doctor RUN: what is wrong with a training?"""
 
 from __future__ import annotations
 
@@ -18,10 +18,35 @@ EXTRAS = {"tables": ("pandas", "pyarrow", "sklearn")}
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """No words of its own."""
+    text = "a run to look at: a folder, a name as lenet-3, or a page; without one, this machine"
+    parser.add_argument("run", nargs="?", default="", metavar="RUN", help=text)
+    parser.add_argument("--runs", default="runs", help="the folder of run folders [runs]")
 
 
 def run(args: argparse.Namespace) -> int:
+    return patient(args) if args.run else machine(args)
+
+
+def patient(args: argparse.Namespace) -> int:
+    """What is wrong with the training of a run, finished or not."""
+    from ..catalog import locate
+    from ..report import files
+    from ..report.health import diagnosis
+
+    folder = locate(args.run, args.runs)
+    found = diagnosis(folder)
+    lines = files.log(folder)[0]
+    looks = sum(isinstance(line.get("vitals"), dict) for line in lines)
+    healthy = f"{folder}: nothing wrong was found in {looks} looks at the training"
+    if not looks and not found:
+        healthy = f"{folder}: its log holds no look at the training, so nothing can be said"
+    content = {"run": str(folder), "looks": looks, "findings": [one._asdict() for one in found]}
+    answer(args, content, "\n".join(map(str, found)) or healthy)
+    return 0
+
+
+def machine(args: argparse.Namespace) -> int:
+    """Checks of the installation, and a small training."""
     import torch
 
     from ..core.folder import cache_folder

@@ -31,8 +31,12 @@ from ..core.plan import Plan, chosen, cpu_name, machine
 from ..core.run import Progress, Run
 from ..core.source import Place
 from ..core.system import System
+from ..parts.diagnosis import case, diagnose
+from ..parts.vitals import look
 from ..report import write as write_report
+from ..report.checks import data_checks, model_checks
 from ..report.evidence import examine
+from ..report.health import diagnosis
 from ..trained import as_dict, order_of, system_of
 
 BESIDE = 1.15  # a whole update takes so many times as long as loss and gradient: optimiser, log, validation
@@ -174,12 +178,14 @@ def carry_out(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], mi
     place = Place(device_of(str(config.get("device", "cpu"))), seed, choice=choice)
     knobs = changed(system.presets["quick"], as_dict(config, "config", folder), entry.name)
     _positive(minutes)
-    with Run(folder, place, str(config.get("plan", "auto")), minutes, watch) as run:
+    with Run(folder, place, str(config.get("plan", "auto")), minutes, watch, look) as run:
         try:
             outcome = _train(folder, entry, system, knobs, config, run, say)
         except UserError as problem:
             with contextlib.suppress(UserError):  # the disk may be full: the first problem is the one to tell
                 _status(folder, run, "failed", problem=str(problem))
+            for finding in diagnosis(folder):
+                say(f"doctor: {finding}")
             raise
     return outcome
 
@@ -205,6 +211,10 @@ def _train(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs
                 "Restore the data or train anew",
             )
     write_json(folder / "facts.json", facts)
+    checks = {"data": data_checks(knobs, data)}
+    write_json(folder / "checks.json", checks)
+    for finding in diagnose(case([], checks, facts.get("labels"))):  # before an hour is spent
+        say(f"doctor: {finding}")
     run.seed("build")
     model = system.build(knobs, facts).to(run.place.device)
     if isinstance(config.get("from"), dict):
@@ -241,6 +251,8 @@ def _train(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs
         "scores": {name: asdict(score) for name, score in scores.items()},
     }  # fmt: skip
     report |= examine(folder, system, model, data)
+    write_json(folder / "checks.json", checks | {"model": model_checks(system, knobs, model, data)})
+    report["findings"] = [finding._asdict() for finding in diagnosis(folder)]
     write_json(folder / "report.json", report)
     _status(folder, run, "finished", ended=run.ended or "finished", **seals)
     write_report(folder)
