@@ -66,6 +66,13 @@ class Case(NamedTuple):
         return median(moves) if moves else math.nan
 
     @property
+    def burst(self) -> float:
+        """The largest median share, over the layers, by which an early step moves the weights."""
+        early = [[number(layer.get("update")) for layer in layers_of(look) if number(layer.get("weight")) > 1e-8]
+                 for look in self.looks[:3]]  # fmt: skip
+        return max((median(moves) for moves in early if moves), default=math.nan)
+
+    @property
     def steps(self) -> float:
         return number(self.looks[-1].get("step")) if self.looks else 0.0
 
@@ -94,12 +101,12 @@ def case(lines: Iterable[Mapping[str, Any]], checks: Mapping[str, Any], labels: 
     for line in lines:
         stages.setdefault(str(line.get("stage")), []).append(line)
     mine = max(stages.values(), key=lambda one: number(one[-1].get("step")), default=[])
-    moved: dict[str, float] = {}
+    moved: dict[str, float] = {}  # by weight: the largest update that a gradient caused
     for line in (line for one in stages.values() for line in one):
         for layer in layers_of(part(line, "vitals")):
-            if layer.get("free"):
-                name = str(layer["name"])
-                moved[name] = max(moved.get(name, 0.0), number(layer.get("update")))
+            if layer.get("free"):  # weight decay moves what no gradient reaches, too
+                name, most = str(layer["name"]), number(layer.get("update"))
+                moved[name] = max(moved.get(name, 0.0), 0.0 if layer.get("gradient") == 0 else most)
     return Case(
         looks=[{"step": line.get("step"), **line["vitals"]} for line in mine if isinstance(line.get("vitals"), dict)],
         still=[name for name, most in moved.items() if most == 0.0],
@@ -135,22 +142,25 @@ def _data(of: Case) -> Iterator[Finding]:
     if constant:
         yield Finding("inputs_constant", "certain", "all training inputs are the same",
                       "Check how the inputs are read")  # fmt: skip
-    elif number(of.data.get("mixed")) < 0.6:
-        share = number(of.data.get("mixed"))
+    elif (share := number(of.data.get("mixed"))) < 0.6:
         yield Finding("unshuffled", "certain", f"batches hold {100 * share:.0f} % of the variety of labels there is",
                       "Shuffle the training examples")  # fmt: skip
-    for name, title in (("valid", "validation"), ("test", "test")):
-        other = part(of.data, name)
-        if not constant and not of.data.get("closed") and (shared := number(other.get("shared"))) >= 1:
-            yield Finding("leakage", "certain", f"{shared:.1f} % of the {title} inputs are also training inputs",
-                          "Take them out of one of the two: figures on them are too good")  # fmt: skip
-        gap, spread = number(other.get("mean")) - number(train.get("mean")), number(train.get("spread"))
-        wider = number(other.get("spread")) / spread if spread else math.nan
+    if constant:
+        return
+    splits = {title: part(of.data, name) for name, title in (("valid", "validation"), ("test", "test"))}
+    shared = {title: number(split.get("shared")) for title, split in splits.items()}
+    told = [f"{share:.1f} % of the {title} inputs" for title, share in shared.items() if share >= 1]
+    if told and not of.data.get("closed"):
+        yield Finding("leakage", "certain", f"{' and '.join(told)} are also training inputs",
+                      "Take them out of one of the two: figures on them are too good")  # fmt: skip
+    mean, spread = number(train.get("mean")), number(train.get("spread"))
+    for title, split in splits.items():
+        gap, wider = number(split.get("mean")) - mean, number(split.get("spread")) / spread if spread else math.nan
         if abs(gap) > 0.5 * spread or wider > 2 or wider < 0.5:
-            there = f"{number(other.get('mean')):.3g} and spread {number(other.get('spread')):.3g}"
-            here = f"{number(train.get('mean')):.3g} and {spread:.3g}"
-            yield Finding("split_shift", "likely", f"{title} inputs have mean {there}, training inputs {here}",
-                          "Prepare both in the same way, from the same source")  # fmt: skip
+            there = f"{number(split.get('mean')):.3g} and spread {number(split.get('spread')):.3g}"
+            yield Finding("split_shift", "likely", f"{title} inputs have mean {there}, training inputs {mean:.3g} and "
+                          f"{spread:.3g}", "Prepare both in the same way, from the same source")  # fmt: skip
+            return
 
 
 def _alone(of: Case) -> bool:
@@ -209,13 +219,14 @@ def _signals(of: Case) -> Iterator[Finding]:
         yield Finding("saturated", "likely", f"{share} lies at the ends of its range, where slopes are near 0",
                       "Draw smaller starting weights, or lower the step size")  # fmt: skip
     spreads = [number(layer["spread"]) for layer in first if "spread" in layer]
-    if len(spreads) > 2 and spreads[0] > 0 and not alike:
+    if len(spreads) > 1 and spreads[0] > 0 and not alike:
         grown = spreads[-1] / spreads[0]
-        if grown < 2e-3:
+        each = grown ** (1 / (len(spreads) - 1))
+        if each < 0.1:
             yield Finding("vanishing", "likely", f"signals shrink to {grown:.1g} of their size on the way through the "
                           "layers, and gradients on the way back", "Draw larger starting weights (He, Glorot, LSUV), "
                           "or normalise between layers")  # fmt: skip
-        elif grown > 100:
+        elif each > 10:
             yield Finding("exploding", "likely", f"signals grow {grown:.3g} times on the way through the layers",
                           "Draw smaller starting weights (He, Glorot, LSUV), or normalise between layers")  # fmt: skip
     flows = [number(layer["flow"]) for layers in called[:3] for layer in layers if "flow" in layer]
@@ -241,7 +252,9 @@ def _learning(of: Case, known: set[str]) -> Iterator[Finding]:
         yield Finding("ascending", "likely", "the loss moves the wrong way",
                       "Check its sign: it is minimised; then the step size")  # fmt: skip
     moves = f"a step moves the weights by {100 * update:.2g} % of their size"
-    if untaught and update > 0.02:
+    harmed = untaught or train > 0.25 * chance or bool(known & {"dead_units", "saturated"})
+    if (untaught and (update > 0.02 or of.burst > 0.2)) or (harmed and of.burst > 0.5):
+        moves = f"an early step moved the weights by {100 * of.burst:.2g} % of their size" if update <= 0.02 else moves
         yield Finding("rate_high", "likely", f"nothing was learned, and {moves}", "Divide the step size by 10")
     elif left > 0.8 and update < 5e-5:
         yield Finding("rate_low", "likely", f"the loss hardly fell, and {moves}",

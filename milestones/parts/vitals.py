@@ -72,7 +72,8 @@ class Look:
     @torch.no_grad()
     def findings(self) -> dict[str, Any]:
         """JSON: `norm` of the gradient; for each layer its name, number of weights, root mean squares of weights and
-        gradient, the update's share of the weights, `free` (asks for gradients), and figures of its input (`signals`).
+        gradient (None where none came), the update's share of the weights, `free` (asks for gradients), and figures
+        of its input (`signals`).
         """
         self.close()
         layers, names, total = [], [], []
@@ -84,11 +85,11 @@ class Look:
                 continue
             before = self._before[name]
             size = before.norm()
-            nothing = torch.zeros((), device=p.device)
+            none = torch.full((), math.nan, device=p.device)
             names.append((name, p.numel(), p.requires_grad))
             layers.append(torch.stack([
                 size / p.numel() ** 0.5,
-                nothing if gradient is None else gradient.detach().float().norm() / p.numel() ** 0.5,
+                none if gradient is None else gradient.detach().float().norm() / p.numel() ** 0.5,
                 (p.detach() - before).norm() / size.clamp(min=1e-12),
             ]))  # fmt: skip
         measured = torch.stack(layers).tolist() if layers else []
