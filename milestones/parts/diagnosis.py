@@ -17,6 +17,14 @@ FEWEST_STEPS = 50  # before that nothing is said of how it learns
 
 Sure = Literal["certain", "likely", "possible"]
 ORDER = ("certain", "likely", "possible")
+BECAUSE = {  # a finding: what may cause it
+    "dead_units": ("rate_high", "inputs_unscaled"),
+    "saturated": ("rate_high", "ascending", "inputs_unscaled"),
+    "exploding": ("inputs_unscaled",),
+    "vanishing": ("inputs_unscaled",),
+    "rate_high": ("inputs_unscaled", "ascending"),
+    "overfitting": ("class_missing", "leakage"),
+}
 
 
 class Finding(NamedTuple):
@@ -88,6 +96,17 @@ def number(value: object) -> float:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
 
 
+def times(share: float) -> str:
+    """A share of a size in words."""
+    return (
+        f"{share:,.2g} times"
+        if 1 <= share < 100
+        else f"{share:,.0f} times"
+        if share >= 100
+        else f"{100 * share:.2g} % of"
+    )
+
+
 def part(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """A record in a record, {} where there is none."""
     value = record.get(name)
@@ -118,14 +137,16 @@ def case(lines: Iterable[Mapping[str, Any]], checks: Mapping[str, Any], labels: 
 
 
 def diagnose(of: Case) -> list[Finding]:
-    """All that is wrong, the surest first. What follows from an earlier finding is left out."""
+    """All that is wrong, the surest first; what may follow from another finding comes after it, and what a finding
+    explains fully is left out."""
     found: list[Finding] = [*_data(of)]
     names = {one.name for one in found}
     found += _model(of)
     if "inputs_constant" not in names and not _alone(of):
         found += _signals(of)
     found += _learning(of, {one.name for one in found})
-    return sorted(found, key=lambda one: ORDER.index(one.sure))
+    causes = {one.name for one in found}
+    return sorted(found, key=lambda one: (not causes.isdisjoint(BECAUSE.get(one.name, ())), ORDER.index(one.sure)))
 
 
 def _data(of: Case) -> Iterator[Finding]:
@@ -241,7 +262,7 @@ def _signals(of: Case) -> Iterator[Finding]:
 def _learning(of: Case, known: set[str]) -> Iterator[Finding]:
     """What goes wrong in the course of the training."""
     if "finite loss" in of.problem:
-        moved = f"a step moved the weights by {100 * of.update:.2g} % of their size"
+        moved = f"a step moved the weights by {times(of.update)} their size"
         yield Finding("rate_high", "likely", f"the loss left the finite numbers; {moved}", "Divide the step size by 10")
         return
     if of.steps < FEWEST_STEPS or not of.losses:
@@ -251,10 +272,10 @@ def _learning(of: Case, known: set[str]) -> Iterator[Finding]:
     if (math.isfinite(chance) and min(of.losses) < 0) or left > 3:
         yield Finding("ascending", "likely", "the loss moves the wrong way",
                       "Check its sign: it is minimised; then the step size")  # fmt: skip
-    moves = f"a step moves the weights by {100 * update:.2g} % of their size"
+    moves = f"a step moves the weights by {times(update)} their size"
     harmed = untaught or train > 0.25 * chance or bool(known & {"dead_units", "saturated"})
     if (untaught and (update > 0.02 or of.burst > 0.2)) or (harmed and of.burst > 0.5):
-        moves = f"an early step moved the weights by {100 * of.burst:.2g} % of their size" if update <= 0.02 else moves
+        moves = f"an early step moved the weights by {times(of.burst)} their size" if update <= 0.02 else moves
         yield Finding("rate_high", "likely", f"nothing was learned, and {moves}", "Divide the step size by 10")
     elif left > 0.8 and update < 5e-5:
         yield Finding("rate_low", "likely", f"the loss hardly fell, and {moves}",

@@ -127,8 +127,9 @@ def prepare(knobs: Knobs, place: Place) -> Data[Rows]:
     width = points.shape[1]
     columns = [{"name": f"x{i + 1}", "kind": "number", "missing": 0, "median": 0.0} for i in range(width)]
     counts = dict(zip(("train", "valid", "test"), map(len, held), strict=True))
+    data = {"name": name, **counts, "note": note, "closed": knobs.task != "clouds"}
     facts: Facts = {"kind": "table", "task": "classes", "target": "fires", "labels": ["0", "1"], "columns": columns,
-                    "inputs": width, "data": {"name": name, **counts, "note": note}}  # fmt: skip
+                    "inputs": width, "data": data}  # fmt: skip
     return Data(held[0], held[1], held[2], facts)
 
 

@@ -15,11 +15,12 @@ from contract.conftest import FORKED, PAGES, Page
 
 from milestones.catalog import find, load
 from milestones.catalog import page as module_of
+from milestones.cli import main
 from milestones.core.config import changed
 from milestones.core.source import Choice, Place
 from milestones.core.system import System
 
-FILES = ["config.json", "env.json", "facts.json", "plan.json", "report.json", "status.json"]
+FILES = ["checks.json", "config.json", "env.json", "facts.json", "plan.json", "report.json", "status.json"]
 
 
 @pytest.fixture(scope="session")
@@ -155,6 +156,7 @@ def test_run_folder(page: Page, trained: Path) -> None:
     assert [path.name for path in (trained / "state").glob("*")], "a state a stage"
     assert (trained / "report.html").read_text().lstrip().lower().startswith("<!doctype html>")
     lines = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
+    lines = [line for line in lines if "vitals" not in line]  # what the doctor saw has lines of its own
     assert all({"stage", "step", "seconds", "loss"} <= line.keys() for line in lines)
     stages = [line["stage"] for line in lines]
     for stage in dict.fromkeys(stages):
@@ -166,6 +168,25 @@ def test_run_folder(page: Page, trained: Path) -> None:
     config = json.loads((trained / "config.json").read_text())
     assert config["system"] == (Path(page.name).stem if page.name.endswith(".py") else page.name)
     assert str(trained) not in (trained / "report.json").read_text(), "a run can be copied to another machine"
+
+
+def test_the_doctor_looks_at_every_run(page: Page, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
+    looks = [line for line in lines if "vitals" in line]
+    stages = dict.fromkeys(line["stage"] for line in lines)
+    for stage in stages:
+        steps = [line["step"] for line in looks if line["stage"] == stage]
+        assert steps[0] == 1 and steps == sorted(set(steps)) and len(steps) <= 40, stage
+    for line in looks:
+        names = [layer["name"] for layer in line["vitals"]["layers"]]
+        assert len(names) == len(set(names))
+        assert all(layer["weight"] is not None for layer in line["vitals"]["layers"])
+    report = json.loads((trained / "report.json").read_text())
+    assert all(finding.keys() == {"name", "sure", "says", "do"} for finding in report["findings"])
+    assert main(["doctor", str(trained), "--json"]) == 0  # needs the files alone, not the page
+    said = json.loads(capsys.readouterr().out)
+    assert said["findings"] == report["findings"] and said["looks"] == len(looks)
+    assert "Doctor" in (trained / "report.html").read_text()
 
 
 def test_scores(page: Page, trained: Path) -> None:

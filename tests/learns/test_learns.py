@@ -89,6 +89,11 @@ def test_quick_ends_in_time(name: str, quick: Callable[[str], tuple[Report, Path
     assert report["ended"] == "finished"
 
 
+@pytest.mark.parametrize("name", QUICK)
+def test_the_doctor_finds_nothing_wrong(name: str, quick: Callable[[str], tuple[Report, Path]]) -> None:
+    assert quick(name)[0]["findings"] == []
+
+
 def test_zipcode_reads_made_pictures(quick: Callable[[str], tuple[Report, Path]]) -> None:
     """It reads at least 16 of 21, and no number, but at most once, where there is none."""
     pictures = cases()
