@@ -6,5 +6,6 @@ from .image import Image, mosaic, tiles
 from .records import Curve, Heat, Listing, Media, Number, Ranking, Row, Surface, Text
 
 __all__ = [
-    "Curve", "Heat", "Image", "Listing", "Media", "Number", "Ranking", "Row", "Surface", "Text", "mosaic", "read", "tiles",
+    "Curve", "Heat", "Image", "Listing", "Media", "Number", "Ranking", "Row", "Surface", "Text",
+    "mosaic", "read", "tiles",
 ]  # fmt: skip

@@ -248,7 +248,7 @@ class Surface:
         return {
             "surface": [finite([float(f"{v:.5g}") for v in row]) for row in self.values.tolist()],
             "window": finite(self.window),
-            "paths": {name: [finite([float(f"{c:.6g}") for c in at]) for at in way] for name, way in self.paths.items()},
+            "paths": {n: [finite([float(f"{c:.6g}") for c in at]) for at in way] for n, way in self.paths.items()},
             "marks": {name: [finite(at) for at in spots] for name, spots in self.marks.items()},
             "xlabel": self.xlabel, "ylabel": self.ylabel,
         }  # fmt: skip

@@ -151,7 +151,7 @@ class Points(nn.Module):
     def fall(self, n: int) -> list[float]:
         """The value above the lowest minimum at the `sampled` steps of a race that is drawn; the value itself where no
         minimum is known."""
-        values, lowest = self.path[self.sampled, self.drawn.index(n), 2], self.ground(n).lowest
+        values, lowest = self.path[self.sampled, self.drawn.index(n), 2].cpu(), self.ground(n).lowest
         if not lowest:
             return values.tolist()
         goal = torch.tensor(lowest[:1], dtype=torch.float64)
@@ -171,7 +171,7 @@ class Points(nn.Module):
         """The percent of the distance to the minimum that a step leaves: the mean over the second half of those steps
         whose end float64 can tell from the minimum; of a distance that swings, the largest of 20. 0: too few steps."""
         goal = torch.tensor(self.ground(n).lowest[0], dtype=torch.float64)
-        gaps = (self.path[: int(self.taken) + 1, self.drawn.index(n), :2] - goal).norm(dim=1)
+        gaps = (self.path[: int(self.taken) + 1, self.drawn.index(n), :2].cpu() - goal).norm(dim=1)
         told = gaps > 1e-250 + 1e-12 * goal.norm()
         last = len(gaps) if bool(told.all()) else int((~told).int().argmax())
         half = last // 2

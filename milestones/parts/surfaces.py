@@ -105,7 +105,7 @@ def newton(gradient: Float[Tensor, "N 2"], hessian: Float[Tensor, "N 2 2"]) -> F
     return torch.where(good[:, None], step, torch.zeros_like(step))
 
 
-def mesh(window: tuple[float, float, float, float], side: int) -> Float[Tensor, "N 2"]:
+def mesh(window: Sequence[int | float], side: int) -> Float[Tensor, "N 2"]:
     """side x side points of the window, row by row, y upward."""
     x = torch.linspace(window[0], window[1], side, dtype=torch.float64)
     y = torch.linspace(window[2], window[3], side, dtype=torch.float64)
@@ -120,7 +120,8 @@ def heights(ground: Ground, side: int) -> np.ndarray:
 
 def curvatures(ground: Ground) -> tuple[float, float]:
     """The smallest and the largest eigenvalue of the Hessian at the first of the lowest minima, which there must be."""
-    hessian = slopes(parse(ground.formula), torch.tensor(ground.lowest[:1], dtype=torch.float64), curved=True)[2]
+    at = torch.tensor(ground.lowest[:1], dtype=torch.float64, device="cpu")
+    hessian = slopes(parse(ground.formula), at, curved=True)[2]
     assert hessian is not None
     low, high = torch.linalg.eigvalsh(hessian[0]).tolist()
     return max(low, 1e-9), max(high, 1e-9)

@@ -95,8 +95,9 @@ def short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def _draw(paint: Callable[[Any], None], label: str, size: tuple[float, float]) -> str:
-    """The SVG that `paint` draws on a figure of `size` inches; the same text each time."""
+def _draw(paint: Callable[[Any], None], label: str, size: tuple[float, float], layout: Any = "constrained") -> str:
+    """The SVG that `paint` draws on a figure of `size` inches; the same text each time. A `layout` of None takes half
+    the time; `paint` then says where its axes are."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -104,7 +105,7 @@ def _draw(paint: Callable[[Any], None], label: str, size: tuple[float, float]) -
         warnings.simplefilter("ignore")  # a glyph that matplotlib's font lacks: the browser's font draws it
         matplotlib.rcdefaults()  # the user's own matplotlibrc must not change a report
         matplotlib.rcParams.update({**_STYLE, "svg.hashsalt": label})
-        canvas, text = Figure(size, layout="constrained"), io.StringIO()
+        canvas, text = Figure(size, layout=layout), io.StringIO()
         paint(canvas)
         canvas.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     svg = text.getvalue()
@@ -261,7 +262,8 @@ def surface(title: str, values: object, window: object, paths: object, marks: ob
     if not np.isfinite(table).any():
         return ""
     lines = {str(name): _spots(path) for name, path in paths.items()} if isinstance(paths, dict) else {}
-    lines = {name: path for name, path in lines.items() if np.isfinite(path).all(1).any()}
+    lines = {name: path[np.isfinite(path).all(1)] for name, path in lines.items()}
+    lines = {name: path for name, path in lines.items() if len(path)}
     spots = {str(name): _spots(where) for name, where in marks.items()} if isinstance(marks, dict) else {}
     # Levels at quantiles: as many lines on gentle ground as on steep, and more of them towards the lowest.
     levels = np.unique(np.nanquantile(table, np.linspace(0, 1, 14)[1:-1] ** 1.6))
@@ -269,22 +271,30 @@ def surface(title: str, values: object, window: object, paths: object, marks: ob
     shade = np.zeros((*table.shape, 4), np.uint8)
     shade[..., :3], shade[..., 3] = (58, 130, 190), band / len(levels) * 130
     tall = (edges[3] - edges[2]) / (edges[1] - edges[0])
-    aspect = "equal" if 0.4 < tall < 1.6 else "auto"
+    aspect = "equal" if 0.4 < tall < 1.3 else "auto"
+    height = 0.47 + 4.2 * 0.86 * (tall if aspect == "equal" else 0.8)
 
     def paint(canvas: Any) -> None:
         from matplotlib.patheffects import Normal, Stroke
 
-        axes = canvas.add_subplot(xlabel=_text(xlabel, 60), ylabel=_text(ylabel, 60))
-        axes.imshow(shade, extent=edges, origin="lower", interpolation="none", aspect=aspect)
+        axes = canvas.add_axes((0.125, 0.4 / height, 0.86, 1 - 0.47 / height))
+        axes.set(xlabel=_text(xlabel, 60), ylabel=_text(ylabel, 60))
+        half = [(edges[1] - edges[0]) / (table.shape[1] - 1) / 2, (edges[3] - edges[2]) / (table.shape[0] - 1) / 2]
+        wide = (
+            edges[0] - half[0],
+            edges[1] + half[0],
+            edges[2] - half[1],
+            edges[3] + half[1],
+        )  # values are in the middle
+        axes.imshow(shade, extent=wide, origin="lower", interpolation="none", aspect=aspect)
         across, up = (np.linspace(a, b, n) for a, b, n in zip(edges[::2], edges[1::2], table.shape[::-1], strict=True))
         axes.contour(across, up, np.ma.masked_invalid(table), levels, colors=_MUTED, linewidths=0.35)
         halo = [Stroke(linewidth=3.2, foreground=_PAPER), Normal()]
         for i, (colour, path) in enumerate(zip(_SERIES, lines.values(), strict=False)):
             dots = "." if len(path) <= MOST_DOTS else ""
             axes.plot(*path.T, dots, linestyle="-", color=colour, linewidth=1.5, markersize=4, path_effects=halo)
-            axes.plot(
-                *path[-1], _SIGNS[i][0], color=colour, markersize=6.5, markeredgecolor=_PAPER, zorder=4 - 0.01 * i
-            )
+            look = {"markersize": 6.5, "markeredgecolor": _PAPER, "zorder": 4 - i / 100}
+            axes.plot(*path[-1], _SIGNS[i][0], color=colour, **look)
         for name, where in spots.items():
             look = {"start": ("o", 5.5, _PAPER), "local minimum": ("+", 6, _INK)}.get(name, ("x", 6.5, _INK))
             axes.plot(*where.T, look[0], markersize=look[1], color=look[2], markeredgecolor=_INK, zorder=3)
@@ -297,8 +307,8 @@ def surface(title: str, values: object, window: object, paths: object, marks: ob
     )
     signs, other = {"start": "\N{WHITE CIRCLE}", "local minimum": "+"}, "\N{MULTIPLICATION SIGN}"
     note = ", ".join(f"{signs.get(name, other)} {words(name, 40)}" for name in spots if len(spots[name]))
-    height = 3.5 * min(1.25, max(0.5, tall)) + 0.5 if aspect == "equal" else 3.0
-    svg = _draw(paint, f"{title}: map with paths of {', '.join(lines) or 'nothing'}", (4.2, height))
+    svg = _draw(paint, f"{title}: map with paths of {', '.join(lines) or 'nothing'}", (4.2, height), layout=None)
+    svg = re.sub(r' d="[^"]*"', lambda way: re.sub(r"(\.\d\d)\d+", r"\1", way[0]), svg)  # half of the file
     return figure(title, svg, note, key)
 
 
