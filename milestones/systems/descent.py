@@ -13,7 +13,7 @@ Result      not measured yet.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -27,7 +27,7 @@ from ..core.source import Data, Facts, Held, Place, keyed
 from ..core.system import System
 from ..data.tables import row_tensor
 from ..media import Curve, Listing, Media, Row, Surface
-from ..parts.formula import FormulaError
+from ..parts.formula import FormulaError, parse
 from ..parts.race import Ended, Points, Race, Rule
 from ..parts.surfaces import SURFACES, Ground, curvatures, ground_of, heights
 
@@ -133,6 +133,14 @@ class Starts(NamedTuple):
     at: Tensor  # B 2: shares of a window's width and height
 
 
+def told(read: Callable[..., Any], formula: str, *more: Any) -> Any:
+    """What `read` makes of the user's formula. UserError: it is none."""
+    try:
+        return read(formula, *more)
+    except FormulaError as problem:
+        raise UserError(problem.expected, problem.got, problem.do, "descent") from None
+
+
 def grounds_of(knobs: Knobs) -> dict[str, Ground]:
     """The surfaces to descend, by name; of a formula of the user's the minima are looked for."""
     if len(knobs.start) == 1 or len(knobs.window) not in (0, 4):
@@ -147,10 +155,7 @@ def grounds_of(knobs: Knobs) -> dict[str, Ground]:
     if not knobs.formula:
         grounds = {name: ground for name, ground in SURFACES.items() if knobs.surface in (name, "all")}
     else:
-        try:
-            grounds = {"formula": ground_of(knobs.formula, knobs.start or (far / 2, far / 3), window)}
-        except FormulaError as problem:
-            raise UserError(problem.expected, problem.got, problem.do, "descent") from None
+        grounds = {"formula": told(ground_of, knobs.formula, knobs.start or (far / 2, far / 3), window)}
     given = {"start": knobs.start, "window": knobs.window}
     return {name: ground._replace(**{k: v for k, v in given.items() if v}) for name, ground in grounds.items()}
 
@@ -186,6 +191,8 @@ def races(knobs: Knobs, grounds: dict[str, Ground], starts: Sequence[Any]) -> li
 
 
 def build(knobs: Knobs, facts: Facts) -> Points:
+    if knobs.formula:
+        told(parse, knobs.formula)  # of a config.json that was edited
     grounds = {name: Ground(**ground) for name, ground in facts["grounds"].items()}
     drawn, random = races(knobs, grounds, [()]), races(knobs, grounds, [None] * knobs.starts)
     cases = CASES if knobs.surface == knobs.method == "all" and not knobs.formula else ()
