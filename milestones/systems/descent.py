@@ -83,9 +83,11 @@ def adam(g: Tensor, m: Tensor, v: Tensor, lr: Tensor, mu: Tensor, t: int) -> tup
 
 
 def rprop(g: Tensor, m: Tensor, v: Tensor, lr: Tensor, mu: Tensor, t: int) -> tuple[Tensor, Tensor, Tensor]:
-    same = (g * m).sign()  # Riedmiller & Braun 1993: m is the last gradient, v the steps' lengths
-    factor = torch.where(same > 0, 1.2, torch.where(same < 0, 0.5, 1.0))
-    v = (v if t else lr.expand_as(v)).mul(factor).clamp(1e-6, 50)
+    same, v = (
+        (g * m).sign(),
+        v if t else lr.expand_as(v),
+    )  # Riedmiller & Braun 1993: m: last gradient, v: steps' lengths
+    v = torch.where(same > 0, 1.2 * v, torch.where(same < 0, 0.5 * v, v)).clamp(1e-6, 50)
     g = torch.where(same < 0, 0.0, g)  # after a turn it waits for a step
     return -v * g.sign(), g, v
 
@@ -186,7 +188,7 @@ def races(knobs: Knobs, grounds: dict[str, Ground], starts: Sequence[Any]) -> li
             lr, share = knobs.lr or lr, knobs.momentum
             if knobs.best and method in BEST and ground.lowest:
                 lr, share, _ = BEST[method](*curvatures(ground))
-            found += [Race(method, name, ground.start if start == () else start, lr, share) for start in starts]
+            found += [Race(method, name, tuple(ground.start) if start == () else start, lr, share) for start in starts]
     return found
 
 
