@@ -28,6 +28,7 @@ class Entry(NamedTuple):
 
 
 TIMELINE = (
+    Entry("descent", 1847, "the way downhill, and where it is slow or goes astray", "milestones.systems.descent"),
     Entry(
         "perceptron", 1958, "a unit that learns from its mistakes, and what it cannot", "milestones.systems.perceptron"
     ),

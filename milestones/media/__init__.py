@@ -3,6 +3,9 @@ core."""
 
 from .files import read
 from .image import Image, mosaic, tiles
-from .records import Curve, Heat, Media, Number, Ranking, Row, Text
+from .records import Curve, Heat, Listing, Media, Number, Ranking, Row, Surface, Text
 
-__all__ = ["Curve", "Heat", "Image", "Media", "Number", "Ranking", "Row", "Text", "mosaic", "read", "tiles"]
+__all__ = [
+    "Curve", "Heat", "Image", "Listing", "Media", "Number", "Ranking", "Row", "Surface", "Text",
+    "mosaic", "read", "tiles",
+]  # fmt: skip

@@ -190,3 +190,70 @@ class Heat:
     def __str__(self) -> str:
         low, high = self.values.min(), self.values.max()
         return f"{self.values.shape[0]} x {self.values.shape[1]} values, {low:.4g} to {high:.4g}"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A table to be read: a name for each column, and rows of texts and numbers (None: nothing to say)."""
+
+    columns: Sequence[str]
+    cells: Sequence[Sequence[str | float | None]]
+
+    def __post_init__(self) -> None:
+        assert all(len(row) == len(self.columns) for row in self.cells), f"rows of {len(self.columns)} cells"
+
+    def encode(self) -> tuple[str, bytes]:
+        """JSON of names and rows."""
+        return as_json(self.plain())
+
+    def plain(self) -> dict[str, Any]:
+        """Names and rows as lists."""
+        cells = [[finite([cell])[0] if isinstance(cell, float) else cell for cell in row] for row in self.cells]
+        return {"columns": list(self.columns), "cells": cells}
+
+    def __str__(self) -> str:
+        rows = [list(self.columns)] + [[_short(cell) for cell in row] for row in self.cells]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join(
+            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        )
+
+
+def _short(cell: str | float | None) -> str:
+    return "-" if cell is None else f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A function of two variables seen from above, with paths on it: values "R C" over `window` (x from, x to, y from,
+    y to), the first row at the bottom; `paths` by name, `marks` by what they are ("minimum"), each a list of (x, y)."""
+
+    values: np.ndarray
+    window: tuple[float, float, float, float]
+    paths: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+    marks: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+    xlabel: str = "x"
+    ylabel: str = "y"
+
+    def __post_init__(self) -> None:
+        assert self.values.ndim == 2, f"a matrix, not {self.values.shape}"
+        assert self.window[0] < self.window[1] and self.window[2] < self.window[3], f"from low to high: {self.window}"
+
+    def encode(self) -> tuple[str, bytes]:
+        """JSON of values, window, paths and marks."""
+        return as_json(self.plain())
+
+    def plain(self) -> dict[str, Any]:
+        """Values row by row, of five digits; window, paths and marks as lists."""
+        return {
+            "surface": [finite([float(f"{v:.5g}") for v in row]) for row in self.values.tolist()],
+            "window": finite(self.window),
+            "paths": {n: [finite([float(f"{c:.6g}") for c in at]) for at in way] for n, way in self.paths.items()},
+            "marks": {name: [finite(at) for at in spots] for name, spots in self.marks.items()},
+            "xlabel": self.xlabel, "ylabel": self.ylabel,
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        ends = [f"{name} to ({path[-1][0]:.4g}, {path[-1][1]:.4g})" for name, path in self.paths.items() if len(path)]
+        low, high = np.nanmin(self.values), np.nanmax(self.values)
+        return f"a surface from {low:.4g} to {high:.4g}; " + (", ".join(ends) or "no paths")

@@ -25,15 +25,20 @@ MOST_LINES = 6
 NOT_CURVES = ("step", "stage", "seconds", "format")
 TABLE_CLASSES = 20  # larger confusion matrices are heat maps
 LARGEST_SIDE = 8192  # pixels of an embedded picture
+MOST_ROWS = 200  # of a listing
+MOST_DOTS = 60  # steps of a path that are marked
+MOST_SPOTS = 2000  # of one path
 LARGEST = 1e30  # figures beyond it are drawn as gaps
 
-_INK, _MUTED, _LINE = "#0a0b01", "#0a0b02", "#0a0b03"
+_INK, _MUTED, _LINE, _PAPER = "#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04"
 _SERIES = ["#0a0c00", "#0a0c01", "#0a0c02", "#0a0c03", "#0a0c04", "#0a0c05"]
 _CSS = {
     _INK: "var(--ink,#22211e)", _MUTED: "var(--muted,#6c685f)", _LINE: "var(--line,#dedad0)",
+    _PAPER: "var(--paper,#fbfaf7)",
     **{mark: f"var(--c{i},{colour})" for i, (mark, colour) in enumerate(zip(
         _SERIES, ["#1d6390", "#c2571a", "#3c7a3f", "#7b4fa3", "#a8862a", "#b3405f"], strict=True))},
 }  # fmt: skip
+_SIGNS = [("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"), ("P", "✚")]
 _STYLE = {
     "svg.fonttype": "none", "text.parse_math": False, "text.color": _INK, "font.size": 9,
     "axes.edgecolor": _LINE, "axes.labelcolor": _MUTED, "axes.linewidth": 0.8, "axes.axisbelow": True,
@@ -90,8 +95,9 @@ def short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def _draw(paint: Callable[[Any], None], label: str, size: tuple[float, float]) -> str:
-    """The SVG that `paint` draws on a figure of `size` inches; the same text each time."""
+def _draw(paint: Callable[[Any], None], label: str, size: tuple[float, float], layout: Any = "constrained") -> str:
+    """The SVG that `paint` draws on a figure of `size` inches; the same text each time. A `layout` of None takes half
+    the time; `paint` then says where its axes are."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -99,7 +105,7 @@ def _draw(paint: Callable[[Any], None], label: str, size: tuple[float, float]) -
         warnings.simplefilter("ignore")  # a glyph that matplotlib's font lacks: the browser's font draws it
         matplotlib.rcdefaults()  # the user's own matplotlibrc must not change a report
         matplotlib.rcParams.update({**_STYLE, "svg.hashsalt": label})
-        canvas, text = Figure(size, layout="constrained"), io.StringIO()
+        canvas, text = Figure(size, layout=layout), io.StringIO()
         paint(canvas)
         canvas.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     svg = text.getvalue()
@@ -239,6 +245,73 @@ def heat(title: str, values: object, rows: object = None, columns: object = None
     return figure(title, svg, f"strongest: {short(most)}")
 
 
+def _spots(values: object) -> np.ndarray:
+    """Points (x, y) as "N 2"; NaN for what is none, nothing for what is no list."""
+    pairs_of = [v if isinstance(v, list) and len(v) == 2 else (None, None) for v in values[:MOST_SPOTS]] \
+        if isinstance(values, list) else []  # fmt: skip
+    return np.array([[number(x), number(y)] for x, y in pairs_of]).reshape(-1, 2)
+
+
+def surface(title: str, values: object, window: object, paths: object, marks: object,
+            xlabel: object = "", ylabel: object = "") -> str:  # fmt: skip
+    """A figure with a map of a surface, darker where it is higher, and the paths over it; each ends in a sign of its
+    own, so that colours are not needed to tell them apart."""
+    table, edges = _matrix(values), [number(edge) for edge in window] if isinstance(window, list) else []
+    if table is None or min(table.shape) < 2 or len(edges) != 4 or not (edges[0] < edges[1] and edges[2] < edges[3]):
+        return ""
+    if not np.isfinite(table).any():
+        return ""
+    lines = {str(name): _spots(path) for name, path in paths.items()} if isinstance(paths, dict) else {}
+    lines = {name: path[np.isfinite(path).all(1)] for name, path in lines.items()}
+    lines = {name: path for name, path in lines.items() if len(path)}
+    spots = {str(name): _spots(where) for name, where in marks.items()} if isinstance(marks, dict) else {}
+    # Levels at quantiles: as many lines on gentle ground as on steep, and more of them towards the lowest.
+    levels = np.unique(np.nanquantile(table, np.linspace(0, 1, 14)[1:-1] ** 1.6))
+    band = np.searchsorted(levels, np.nan_to_num(table, nan=levels[-1]))
+    shade = np.zeros((*table.shape, 4), np.uint8)
+    shade[..., :3], shade[..., 3] = (58, 130, 190), band / len(levels) * 130
+    tall = (edges[3] - edges[2]) / (edges[1] - edges[0])
+    aspect = "equal" if 0.4 < tall < 1.3 else "auto"
+    height = 0.47 + 4.2 * 0.86 * (tall if aspect == "equal" else 0.8)
+
+    def paint(canvas: Any) -> None:
+        from matplotlib.patheffects import Normal, Stroke
+
+        axes = canvas.add_axes((0.125, 0.4 / height, 0.86, 1 - 0.47 / height))
+        axes.set(xlabel=_text(xlabel, 60), ylabel=_text(ylabel, 60))
+        half = [(edges[1] - edges[0]) / (table.shape[1] - 1) / 2, (edges[3] - edges[2]) / (table.shape[0] - 1) / 2]
+        wide = (
+            edges[0] - half[0],
+            edges[1] + half[0],
+            edges[2] - half[1],
+            edges[3] + half[1],
+        )  # values are in the middle
+        axes.imshow(shade, extent=wide, origin="lower", interpolation="none", aspect=aspect)
+        across, up = (np.linspace(a, b, n) for a, b, n in zip(edges[::2], edges[1::2], table.shape[::-1], strict=True))
+        axes.contour(across, up, np.ma.masked_invalid(table), levels, colors=_MUTED, linewidths=0.35)
+        halo = [Stroke(linewidth=3.2, foreground=_PAPER), Normal()]
+        for i, (colour, path) in enumerate(zip(_SERIES, lines.values(), strict=False)):
+            dots = "." if len(path) <= MOST_DOTS else ""
+            axes.plot(*path.T, dots, linestyle="-", color=colour, linewidth=1.5, markersize=4, path_effects=halo)
+            look = {"markersize": 6.5, "markeredgecolor": _PAPER, "zorder": 4 - i / 100}
+            axes.plot(*path[-1], _SIGNS[i][0], color=colour, **look)
+        for name, where in spots.items():
+            look = {"start": ("o", 5.5, _PAPER), "local minimum": ("+", 6, _INK)}.get(name, ("x", 6.5, _INK))
+            axes.plot(*where.T, look[0], markersize=look[1], color=look[2], markeredgecolor=_INK, zorder=3)
+        axes.set(xlim=edges[:2], ylim=edges[2:])
+        axes.grid(False)
+
+    key = "".join(
+        f'<span class="key" style="--k:var(--c{i})">{_SIGNS[i][1]} {words(name, 40)}</span> '
+        for i, name in enumerate(list(lines)[:MOST_LINES])
+    )
+    signs, other = {"start": "\N{WHITE CIRCLE}", "local minimum": "+"}, "\N{MULTIPLICATION SIGN}"
+    note = ", ".join(f"{signs.get(name, other)} {words(name, 40)}" for name in spots if len(spots[name]))
+    svg = _draw(paint, f"{title}: map with paths of {', '.join(lines) or 'nothing'}", (4.2, height), layout=None)
+    svg = re.sub(r' d="[^"]*"', lambda way: re.sub(r"(\.\d\d)\d+", r"\1", way[0]), svg)  # half of the file
+    return figure(title, svg, note, key)
+
+
 def confusion(labels: object, counts: object) -> str:
     """The confusion matrix (row: true, column: said), its largest entries in words first.
 
@@ -328,6 +401,20 @@ def grid(columns: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
     return f'<table class="grid"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
+def listing(title: str, columns: object, cells: list[Any]) -> str:
+    """A figure as wide as the page with a table; "" where a row is not as long as the head."""
+    if (
+        not isinstance(columns, list)
+        or not cells
+        or any(not isinstance(c, list) or len(c) != len(columns) for c in cells)
+    ):
+        return ""
+    rows = [["–" if cell is None else f"{cell:.4g}" if isinstance(cell, float) else cell for cell in row]
+            for row in cells[:MOST_ROWS]]  # fmt: skip
+    more = f"{MOST_ROWS} of {len(cells):,} rows" if len(cells) > MOST_ROWS else ""
+    return figure(title, grid(columns, rows), more).replace('class="plot"', 'class="plot full"', 1)
+
+
 def pairs(items: Mapping[str, object]) -> str:
     """A list of names and values."""
     body = ""
@@ -354,6 +441,10 @@ def drawn(title: str, media: object) -> str:
             lines[str(name)] = x, y
         logx, logy = media.get("logx") is True, media.get("logy") is True
         return chart(title, lines, *map(str, names), logx, logy, last=False)
+    if isinstance(media.get("surface"), list):
+        return surface(title, *(media.get(key) for key in ("surface", "window", "paths", "marks")), *names)
+    if isinstance(media.get("cells"), list):
+        return listing(title, media.get("columns"), media["cells"])
     if isinstance(media.get("values"), list):
         return heat(title, media["values"], media.get("rows"), media.get("columns"), *names)
     if isinstance(media.get("items"), list):

@@ -19,6 +19,7 @@ class Tiny(NamedTuple):
 
 
 PAGES = {
+    "descent": Tiny({"surface": "himmelblau", "steps": 30, "starts": 16}),
     "perceptron": Tiny({"examples": 120, "inputs": 6, "passes": 30, "margin": 0.01}),
     "mlp": Tiny({"steps": 40, "batch": 16, "hidden": [8]}, "table"),
     "lenet1989": Tiny({"passes": 6}, "digits", 9760),

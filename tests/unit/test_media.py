@@ -14,7 +14,21 @@ import torch
 from PIL import Image as Pillow
 
 from milestones.core.errors import UserError
-from milestones.media import Curve, Heat, Image, Media, Number, Ranking, Row, Text, mosaic, read, tiles
+from milestones.media import (
+    Curve,
+    Heat,
+    Image,
+    Listing,
+    Media,
+    Number,
+    Ranking,
+    Row,
+    Surface,
+    Text,
+    mosaic,
+    read,
+    tiles,
+)
 from milestones.media.image import scaled
 from milestones.media.sheet import sheet
 
@@ -164,7 +178,8 @@ def test_records_are_media_with_json() -> None:
     items = [
         ranking, Text("hé"), Number(2.5, "m"), Number(float("nan")), Row({"a": 1, "b": float("inf")}),
         Curve([1, 2], {"loss": [3.0, float("nan")]}, "step", "loss", logy=True),
-        Heat(np.eye(2), ["x", "y"], ["x", "y"]), Image(COLOUR),
+        Heat(np.eye(2), ["x", "y"], ["x", "y"]), Listing(["a", "b"], [["x", 1.5], ["y", None]]),
+        Surface(np.eye(2), (0, 1, 0, 1), {"p": [(0.0, 1.0)]}, {"start": [(0.0, 1.0)]}), Image(COLOUR),
     ]  # fmt: skip
     for item in items:
         suffix, content = item.encode()

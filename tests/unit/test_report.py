@@ -564,8 +564,26 @@ def test_confusion_is_a_table_up_to_twenty_classes_and_a_heat_map_beyond() -> No
 
 @pytest.mark.parametrize(
     "media",
-    [None, 3, [], {}, [[1]], {"lines": {"a": 3}}, {"values": [1]}, {"values": [[1], [1, 2]]}, {"items": [3]}],
-)
+    [
+        None,
+        3,
+        [],
+        {},
+        [[1]],
+        {"lines": {"a": 3}},
+        {"values": [1]},
+        {"values": [[1], [1, 2]]},
+        {"items": [3]},
+        {"cells": [[1]], "columns": 3},
+        {"cells": [[1, 2]], "columns": ["a"]},
+        {"cells": [], "columns": []},
+        {"surface": [[1]], "window": [0, 1, 0, 1]},
+        {"surface": [[1, 2], [3, 4]]},
+        {"surface": [[1, 2], [3, 4]], "window": [0, 1, 1, 0]},
+        {"surface": [[1, 2], [3, 4]], "window": [0, 1, 0, 1e99]},
+        {"surface": [[None, None], [None, None]], "window": [0, 1, 0, 1]},
+    ],
+)  # fmt: skip
 def test_damaged_media_draw_nothing(media: object) -> None:
     assert drawn("x", media) == ""
 
@@ -577,6 +595,25 @@ def test_media_are_drawn_as_they_encode_themselves() -> None:
     assert "82.0 %" in drawn("x", records.Ranking(("4", "9"), (0.82, 0.18)).plain())
     assert "kW" in drawn("x", records.Number(3.5, "kW").plain())
     assert "words" in drawn("x", records.Text("words").plain())
+    table = drawn("x", records.Listing(["rule", "steps"], [["<b>", 3], ["adam", None], ["muon", math.inf]]).plain())
+    assert 'class="plot full"' in table
+    assert "&lt;b&gt;" in table and "–" in table and "<b>&" not in table
+
+
+def test_a_surface_is_drawn_with_its_paths_and_survives_what_is_no_path() -> None:
+    records = pytest.importorskip("milestones.media.records")
+    x, y = np.meshgrid(np.linspace(-1, 1, 20), np.linspace(-1, 1, 20))
+    way = [(1.0, 1.0), (0.5, 0.2), (0.0, 0.0)]
+    media = records.Surface(
+        x * x + y * y, (-1, 1, -1, 1), {"<adam>": way}, {"start": way[:1], "minimum": way[2:]}
+    ).plain()
+    html = drawn("x", json.loads(json.dumps(media)))
+    assert "<svg" in html and "&lt;adam&gt;" in html and "<adam>" not in html and "○ start" in html
+    assert drawn("x", media) == html, "the same each time"
+    flat = {"surface": [[1, 1], [1, 1]], "window": [0, 1, 0, 1], "paths": 3, "marks": {"a": 3}}
+    assert "<svg" in drawn("x", flat)
+    paths = {"a": "text", "b": [[1], ["x", 2], [1e99, 0]], "c": [[0, 0], None, [1e29, 1]], "d": [[math.nan, 1]]}
+    assert "<svg" in drawn("x", {**media, "paths": paths, "marks": {"start": [[None, 1]]}})
 
 
 def test_picture_refuses_what_is_no_png() -> None:
