@@ -87,7 +87,7 @@ def compared(found: Mapping[str, Any]) -> str:
     rates = [one["rate"] for one in runs]
     lines = {}
     for i in range(found["seeds"]):
-        losses = [number(one["valid_losses"][i]) for one in runs]
+        losses = [number(dict(enumerate(one["valid_losses"])).get(i)) for one in runs]
         lines[f"seed {found['seed'] + i}"] = rates, [value if value < top else math.nan for value in losses]
     title = f"Validation loss after {found['short']:,} updates"
     picture = chart(title, lines, "learning rate", "validation loss", logx=True, last=False)

@@ -30,8 +30,8 @@ TESTS = 0.03  # of the training, for the range tests
 EARLY = 0.05  # of the training at most, for the stages before the one that is studied
 LEAST = 10, 4  # updates of a range test, of a short training
 SPACE = 3.0  # from one rate that is compared to the next
-MOST = 4  # rates that are compared
-SHIFT = 1.0  # the best rate of the whole training over that of a short one
+MOST = 6  # rates that are compared
+SHIFT = 0.7  # the best rate of the whole training over that of a short one: see docs/design.md
 CAP = 0.5  # natural logarithms above the first loss that a lost training counts as
 SEEDS = 3
 QUIZ = 4  # short trainings of the quiz, the good one among them
@@ -107,11 +107,11 @@ def study(
     knobs = changed(system.presets[order.preset], settings, entry.name)
     choice = Choice(order.data, order.target, order.split, "unreadable" if order.skip_unreadable else "")
     place = Place(device_of(order.device), order.seed, choice=choice)
-    threads = torch.get_num_threads()
+    ground, threads = Ground(order.plan), torch.get_num_threads()
     try:
         with torch.random.fork_rng(devices=[]):
             data = system.prepare(knobs, place)
-            found = studied(Bench(entry.name, system, knobs, place, Ground(order.plan), data, seeds), say, quiz)
+            found = studied(Bench(entry.name, system, knobs, place, ground, data, seeds), say, quiz)
     finally:
         torch.set_num_threads(threads)
     again = command(name, knobs, system, order).replace("milestones train", "milestones lr", 1)
@@ -151,19 +151,23 @@ def studied(bench: Bench, say: Say, quiz: bool) -> dict[str, Any]:
         each = max(LEAST[1], seeds * tests // len(decades))
         edges = [min(decades, key=lambda rate: bench.short(0, rate, each).valid)]
     shorts = compared(bench, statistics.geometric_mean(edges), updates)
-    rates = list(shorts)
-    first = statistics.fmean(one.losses[0] for one in shorts[rates[0]])
+    three = [rate for rate, each in shorts.items() if len(each) == seeds]
+    if not shorts[three[0]][0].losses:
+        raise UserError("a page that logs its 'loss'", "one that does not", "Add it to run.log", bench.who)
+    first = statistics.fmean(one.losses[0] for one in shorts[three[0]])
+    if not math.isfinite(first):
+        raise bench.lost(*RANGE)
     most = math.log(first) + CAP
-    heights = [[min(math.log(max(one.valid, 1e-9)), most) for one in shorts[rate]] for rate in rates]
-    if not math.isfinite(first) or min(map(statistics.fmean, heights)) >= math.log(first):
-        raise bench.lost(min(*rates, RANGE[0]), max(*rates, RANGE[1]))
-    rate, low, high = (float(f"{SHIFT * value:.2g}") for value in lowest(rates, heights))
+    heights = [[min(math.log(max(one.valid, 1e-9)), most) for one in shorts[rate]] for rate in three]
+    if min(map(statistics.fmean, heights)) >= math.log(first):
+        raise bench.lost(*RANGE)
+    rate, low, high = (float(f"{SHIFT * value:.2g}") for value in lowest(three, heights))
     asked = asked_of(bench, shorts, rate, statistics.geometric_mean(edges), updates) if quiz else []
     return {
         "rate": rate, "low": low, "high": high, "updates": ground.total, "short": updates,
         "share": round(ground.spent / ground.whole, 4), "first": first, "edges": edges, "quiz": asked,
         "range_tests": [{"rates": ramp, "losses": finite(losses)} for ramp, losses in ramps if ramp],
-        "compared": [{"rate": one, "valid_losses": finite([each.valid for each in shorts[one]])} for one in rates],
+        "compared": [{"rate": one, "valid_losses": finite([each.valid for each in shorts[one]])} for one in shorts],
     }  # fmt: skip
 
 
@@ -181,7 +185,7 @@ def lengths(bench: Bench) -> tuple[int, int]:
     ground.early = {name: max(1, int(cost.total * share)) for name, cost in early.items()}
     tests = max(LEAST[0], int(TESTS * whole / bench.seeds / len(ground.studied)))
     left = BUDGET * whole - share * before - bench.seeds * tests * len(ground.studied)
-    runs, judged = bench.seeds * MOST + QUIZ - 1, bench.seeds * MOST
+    runs, judged = MOST + 3 * (bench.seeds - 1) + QUIZ - 1, MOST + 3 * (bench.seeds - 1)
     fit = (n for n in range(int(max(left, 0) / runs), LEAST[1], -1) if runs * n + judged * checking(n) <= left)
     return tests, next(fit, LEAST[1] * len(ground.studied))
 
@@ -210,39 +214,41 @@ def turn(rates: Sequence[float], losses: Sequence[float]) -> float:
 
 
 def compared(bench: Bench, start: float, updates: int) -> dict[float, list[Short]]:
-    """Short trainings of each seed at rates around `start`, on in the direction in which the loss falls, until it rises
-    on both sides or MOST rates were tried."""
+    """Short trainings at rates around `start`. The first seed goes on in the direction in which its loss falls, until
+    it rises on both sides or MOST rates were tried; the other seeds follow at its best rate and the two beside it."""
     found: dict[int, list[Short]] = {}
+
+    def rate(place: int) -> float:
+        return float(f"{start * SPACE**place:.3g}")
 
     def height(place: int) -> float:
         if place not in found:
-            rate = float(f"{start * SPACE**place:.3g}")
-            found[place] = [bench.short(seed, rate, updates) for seed in range(bench.seeds)]
-        return statistics.fmean(min(math.log(max(one.valid, 1e-9)), 20.0) for one in found[place])
+            found[place] = [bench.short(0, rate(place), updates)]
+        return found[place][0].valid
 
     best = min(0, -1, key=height)
     while len(found) < MOST and (ends := [place for place in (best - 1, best + 1) if place not in found]):
         best = min(best, ends[0], key=height)
-    return {found[place][0].rate: found[place] for place in sorted(found)}
+    middle = min(max(best, min(found) + 1), max(found) - 1)
+    for place in range(middle - 1, middle + 2):
+        found[place] += [bench.short(seed, rate(place), updates) for seed in range(1, bench.seeds)]
+    return {rate(place): found[place] for place in sorted(found)}
 
 
 def lowest(rates: Sequence[float], heights: Sequence[Sequence[float]]) -> tuple[float, float, float]:
-    """The rate with the lowest loss, and its 95 % interval over the seeds: each seed has the vertex of the parabola
-    through the best of `rates` and its neighbours. `heights`: the logarithm of each seed's loss, for each rate.
-
-    At an end of the rates it is the end, and the interval reaches to its neighbours, there and not.
-    """
-    best = min(range(len(rates)), key=lambda k: statistics.fmean(heights[k]))
-    if not 0 < best < len(rates) - 1:
-        return rates[best], rates[best] / SPACE, rates[best] * SPACE
-    middle, step, ends = math.log(rates[best]), math.log(SPACE), []
-    for left, mid, right in zip(*heights[best - 1 : best + 2], strict=True):
+    """The rate with the lowest loss, between three, and its 95 % interval over the seeds: each has the vertex of its
+    parabola. `heights`: the logarithm of each seed's loss, for each rate. Where the mean loss is lowest at an end,
+    the interval goes on for a whole space beyond."""
+    middle, step, ends = math.log(rates[1]), math.log(rates[2] / rates[0]) / 2, []
+    for left, mid, right in zip(*heights, strict=True):
         bend = left - 2 * mid + right
         offset = (left - right) / (2 * bend) if bend > 1e-9 else math.copysign(1.0, left - right)
         ends.append(middle + step * min(1.0, max(-1.0, offset)))
     centre = statistics.fmean(ends)
     half = student(len(ends) - 1) * statistics.stdev(ends) / math.sqrt(len(ends))
-    return math.exp(centre), math.exp(centre - half), math.exp(centre + half)
+    best = min(range(3), key=lambda k: statistics.fmean(heights[k]))
+    below, above = (half if best != 0 else max(half, step)), (half if best != 2 else max(half, step))
+    return math.exp(centre), math.exp(centre - below), math.exp(centre + above)
 
 
 def asked_of(bench: Bench, shorts: Mapping[float, Sequence[Short]], rate: float, start: float,
