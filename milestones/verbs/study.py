@@ -129,6 +129,9 @@ def for_training(name: str, settings: Mapping[str, Any], order: Order, say: Say)
         raise UserError(
             "--auto-lr for a training from the start", f"--from {order.origin}", "Leave one of them out", name
         )
+    if order.minutes is not None:
+        do = "Leave --minutes out, and say --steps where that takes too long"
+        raise UserError("--auto-lr without a time limit: its cost is counted in updates", "--minutes", do, name)
     found = study(name, settings, order, SEEDS, say, quiz=False)
     say(
         f"--auto-lr: {found['rate']:g}, 95 % interval of {SEEDS} seeds [{found['low']:g}, {found['high']:g}]; it cost "

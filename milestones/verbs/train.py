@@ -117,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
         from .study import for_training
 
         order = Order(preset or "quick", args.seed, data, args.target, args.split, args.plan, args.device,
-                      origin=args.origin, skip_unreadable=args.skip_unreadable)  # fmt: skip
+                      args.minutes, args.origin, skip_unreadable=args.skip_unreadable)  # fmt: skip
         rate = for_training(name, settings, order, say)
         settings["lr"] = rate["rate"]
     reports: list[dict[str, Any]] = []

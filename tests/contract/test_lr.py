@@ -42,7 +42,7 @@ def test_each_page_is_studied_or_refused(page: Page, home: Path, capsys: pytest.
     assert found["share"] > 0
     new = {str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()} - {str(p) for p in before}
     folder = found["study"]
-    assert {name for name in new if not name.startswith("home/.cache/")} == {
+    assert {name for name in new if not name.startswith("home/.")} == {
         f"{folder}/study.json", f"{folder}/report.html"}  # fmt: skip
     kept = json.loads((home / folder / "study.json").read_text())
     assert kept.pop("format") == 1
@@ -82,6 +82,7 @@ def test_auto_lr_is_recorded_and_repeated(home: Path, place: Path, capsys: pytes
     "the rate in training": (["train", "lenet", "--auto-lr", "--lr", "1"], ["no --lr where the study chooses it"]),
     "one seed": (["lr", "lenet", "--seeds", "1"], ["two seeds or more, for an interval, got --seeds 1"]),
     "weights of another": (["train", "lenet", "--auto-lr", "--from", "lenet"], ["--auto-lr for a training from"]),
+    "a time limit": (["train", "lenet", "--auto-lr", "--minutes", "1"], ["--auto-lr without a time limit"]),
     "preset": (["lr", "lenet", "--preset", "papper"], ["a preset of this page: ", "Did you mean 'paper'?"]),
     "knob": (["lr", "lenet", "--steps", "0"], ["a whole number from 1, got steps = '0'"]),
     "page": (["lr", "lenett"], ["Did you mean 'lenet'?"]),
