@@ -3,7 +3,7 @@
     python benchmarks/figures.py [--check]
 
 It reads results/*.json only. In a Markdown file it replaces what stands between `<!-- figures:NAME -->` and
-`<!-- /figures -->` (NAME: timeline, speed, overhead, start, photos); in a page's docstring the text of the field
+`<!-- /figures -->` (NAME: timeline, speed, overhead, start, photos, lr); in a page's docstring the text of the field
 Result. With --check nothing is written: the difference is printed and the exit code is 1.
 """
 
@@ -13,6 +13,7 @@ import argparse
 import ast
 import difflib
 import json
+import math
 import re
 import sys
 import textwrap
@@ -252,6 +253,29 @@ def ablations(found: Value) -> str:
     return "\n".join([*rows, "", f"CIFAR-10 (recompressed), {told}; `benchmarks/ablations.py` on {where(found)}."])
 
 
+def rates(found: Value) -> str:
+    """One row a page: what the study of the learning rate suggests, and how it fares against the grid."""
+    rows = ["| | updates | lowest loss of the grid | suggested | loss there | within 10 % | cost |",
+            "|---|---|---|---|---|---|---|"]  # fmt: skip
+    summary = found["summary"]
+    for name, page in summary["pages"].items():
+        ratios = [math.inf if ratio is None else 100 * ratio - 100 for ratio in page["ratios"]]
+        worst = "diverged" if max(ratios) == math.inf else f"{max(ratios):+.0f} %"
+        least, most = min(page["rates"]), max(page["rates"])
+        rows.append(
+            f"| `{name}` | {page['updates']:,} | {page['best_loss']:.3g} at {page['best_rate']:.2g} | "
+            f"{least:.2g} to {most:.2g} | {min(ratios):+.0f} % to {worst} | {page['hits']} of {page['studies']} | "
+            f"{100 * page['share']['mean']:.0f} %, in seconds {100 * page['share_seconds']['mean']:.0f} % |"
+        )
+    seeds = f"{found['seeds']} seed" + "s" * (found["seeds"] > 1)
+    total = (
+        f"{summary['hits']} of {summary['studies']} studies, {summary['percent']:.0f} % (95 %: {summary['low']:.0f} to "
+        f"{summary['high']:.0f} %), end within 10 % of the grid's lowest validation loss"
+    )
+    scale = "" if found["scale"] == 1 else f"; trainings of {found['scale']:g} times the preset's updates"
+    return "\n".join([*rows, "", f"{total}; {seeds} at each rate{scale}; `benchmarks/lr.py` on {where(found)}."])
+
+
 TRAINED = {
     "cifar": "`resnet --preset photos --width 32`, {steps:,} updates",
     "wide": "`resnet` at width 64, 60 updates",
@@ -265,6 +289,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Value], str]]] = {
     "photos": ("photos", photos),
     "throughput": ("throughput", throughput),
     "ablations": ("ablations", ablations),
+    "lr": ("lr", rates),
 }
 
 

@@ -74,14 +74,18 @@ def html_of(folder: Path) -> str:
     for title, content in sections.items():
         body += f"<section><h2>{title}</h2><div>{content}</div></section>\n" if content else ""
     made = words(config.get("milestones") or env.get("milestones") or "", 40)
+    return whole(f"{name} · {words(own, 80)}", body, f"Written from the files of this run by milestones {made}.")
+
+
+def whole(title: str, body: str, made: str) -> str:
+    """A page that loads nothing from elsewhere and runs no script. `title`, `body` and `made` are HTML."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>{name} · {words(own, 80)}</title><style>{STYLE}</style></head>\n"
-        f"<body><main>{body}<footer>Written from the files of this run by milestones {made}. "
-        "This page loads nothing from elsewhere.</footer></main></body></html>\n"
+        f"<title>{title}</title><style>{STYLE}</style></head>\n"
+        f"<body><main>{body}<footer>{made} This page loads nothing from elsewhere.</footer></main></body></html>\n"
     )
 
 

@@ -163,6 +163,10 @@ def chart(title: str, lines: Mapping[str, Line], xlabel: str = "", ylabel: str =
             axes.plot(x, y, color=_SERIES[i], linewidth=1.7 if i else 1.3, marker=marker, markersize=2.6)
         if logx and all((x > 0).all() for x, _ in thin.values()):
             axes.set_xscale("log")
+            low, high = axes.get_xlim()
+            steps = (1.0,) if high / low > 30 else (1.0, 2.0, 5.0)
+            axes.xaxis.set_major_locator(LogLocator(subs=steps, numticks=8))
+            axes.xaxis.set_minor_formatter(NullFormatter())
         else:
             axes.xaxis.set_major_locator(MaxNLocator(5))
         if log:

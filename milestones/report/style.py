@@ -102,6 +102,7 @@ color:var(--muted);font-size:.8rem}
 background:rgb(var(--tint)/.55)}
 .rate[style]{display:block;background:linear-gradient(rgb(var(--tint)/.22) 0 0) 0/var(--w) 100% no-repeat;
 padding:0 .4rem}
+summary{cursor:pointer;font-weight:600}
 footer{border-top:1px solid var(--line);padding-top:1rem;font-size:.84rem;color:var(--muted)}
 @media (max-width:44rem){
 main{padding:2rem 1.1rem 3rem}

@@ -7,6 +7,7 @@ VERBS = {
     "resume": "go on with a run that was stopped, to the same bits",
     "score": "measure a run again, on its test data or on yours",
     "use": "give a run pictures or rows of your own",
+    "lr": "find a page's learning rate by short trainings, and see what other rates do",
     "fork": "copy a page to a file of yours, to change",
     "runs": "what has been trained here",
     "compare": "runs side by side: what differs in settings and scores",

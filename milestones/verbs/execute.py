@@ -60,6 +60,7 @@ class Order:
     freeze: bool = False
     skip_unreadable: bool = False
     paced: bool = False  # as many updates as `minutes` allow, and no more than the settings say
+    auto_lr: dict[str, Any] | None = None  # the study that the settings have their rate from
 
 
 class Outcome(NamedTuple):
@@ -118,6 +119,7 @@ def begin(name: str, settings: Mapping[str, Any], order: Order, root: str | Path
         "page_sha256": hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest(),
         "from": {"run": _absolute(origin), "frozen": order.freeze} if origin else None, "began": time.time(),
         **({"paced": float(order.minutes)} if order.paced and order.minutes else {}),
+        **({"auto_lr": order.auto_lr} if order.auto_lr else {}),
     }  # fmt: skip
     try:
         write_json(folder / "config.json", config)

@@ -27,6 +27,7 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     group.add_argument("--from", dest="origin", default="", metavar="RUN|FILE",
                        help="start from the weights of a run or a .safetensors file")  # fmt: skip
     group.add_argument("--freeze", action="store_true", help="with --from: do not train what was taken")
+    group.add_argument("--auto-lr", action="store_true", help="find the learning rate first, as 'lr' does, and use it")
     group.add_argument("--runs", default="runs", help="the folder of run folders [runs]")
     if words and not words[0].startswith("-"):
         from ..catalog import find, settings
@@ -110,14 +111,23 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--seeds from 1", str(args.seeds), "Leave it out for one run")
     if args.freeze and not args.origin:
         raise UserError("--freeze together with --from RUN", "no --from", "Name the run to start from")
+    paced = "steps" in settings and "steps" not in set_knobs(args)
+    settings, rate = {**settings, **set_knobs(args)}, None
+    if args.auto_lr:
+        from .study import for_training
+
+        order = Order(preset or "quick", args.seed, data, args.target, args.split, args.plan, args.device,
+                      args.minutes, args.origin, skip_unreadable=args.skip_unreadable)  # fmt: skip
+        rate = for_training(name, settings, order, say)
+        settings["lr"] = rate["rate"]
     reports: list[dict[str, Any]] = []
     for seed in range(args.seed, args.seed + args.seeds):
         order = Order(preset or "quick", seed, data, args.target, args.split, args.plan, args.device, args.minutes,
                       args.origin, args.freeze, args.skip_unreadable,
-                      paced="steps" in settings and "steps" not in set_knobs(args))  # fmt: skip
+                      paced=paced, auto_lr=rate)  # fmt: skip
         line = Line()
         try:
-            outcome = begin(name, {**settings, **set_knobs(args)}, order, args.runs, say, line)
+            outcome = begin(name, settings, order, args.runs, say, line)
         finally:
             line.close()
         if outcome.ended == "interrupted":
