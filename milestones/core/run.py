@@ -64,6 +64,7 @@ class Run:
         self._minutes, self._watch = minutes, watch
         self._stage, self._total, self._examples = "train", 0, 0
         self._stages: list[str] = []
+        self._member, self.showing = "", True  # of an ensemble: what its stages begin with, whether its shows are kept
         self._waiting: list[tuple[int, dict[str, Any]]] = []  # logged, not yet written: (updates finished, numbers)
         self._numbers: dict[str, float] = {}
         self._offset, self._signal, self._is_enough, self._broken = 0, 0, False, ""
@@ -124,6 +125,14 @@ class Run:
             torch.cuda.manual_seed(number)
         self.rng.manual_seed(number)
 
+    @contextlib.contextmanager
+    def member(self, number: int) -> Iterator[None]:
+        """Within, one member of an ensemble is made or trained: its own randomness and stages; the first one shows."""
+        place, self._member, self.showing = self.place, f"m{number}_", number == 0
+        self.place = place._replace(seed=key(place.seed, "member", number))
+        yield
+        self.place, self._member, self.showing = place, "", True
+
     def steps(self, total: int, stage: str = "train", /, **state: Stateful) -> Iterator[int]:
         """Yield the step numbers that remain below `total`, saving `state` on the way.
 
@@ -131,6 +140,7 @@ class Run:
         file; later stages then yield nothing. A stage finished earlier restores its state and yields nothing.
         `break` is an error: use `enough`.
         """
+        stage = self._member + stage
         self.seed(stage)
         if stage in self._stages or not STAGE.fullmatch(stage):
             raise RuntimeError(f"stage {stage!r} must be a new short word")
@@ -190,7 +200,7 @@ class Run:
 
     def show(self, **items: Shown) -> None:
         """Keep samples, filters, boards of the present step as files in `shows/`."""
-        for name, item in items.items():
+        for name, item in items.items() if self.showing else ():
             suffix, content = item.encode()
             write_whole(self.folder / "shows" / f"{self._stage}-{self.step:08d}-{name}{suffix}", content)
 
