@@ -196,7 +196,7 @@ def read(facts: Facts, images: Sequence[Image]) -> Labelled:
     return Labelled(image, torch.zeros(len(image), dtype=torch.long))
 
 
-def scores(model: LeNet1989, image: Tensor) -> Float[Tensor, "B K"]:
+def scores(model: nn.Module, image: Tensor) -> Float[Tensor, "B K"]:
     """What softmax turns into chances: squared error leaves none, so that the paper's outputs are spread."""
     return model(image) if model.modern else 4 * model(image)
 
