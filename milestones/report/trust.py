@@ -63,6 +63,8 @@ def members(report: Mapping[str, Any]) -> str:
         each = ", ".join(f"{number(error):.2f}" for error in found.get("errors", [])[:100])
         text += f"One alone makes {one:.2f} % errors in the mean ({each}), all together {both:.2f} %. "
     if seconds and all(value > 0 for value in seconds):
-        ratio = sum(seconds) * len(seconds) / sum(seconds)
-        text += f"Training took {took(sum(seconds))}, {ratio:.0f} times as long as one in the mean; so does using them."
+        cost = number(found.get("cost"))
+        way = f" as one batched net, about {cost:.1f} times as long as one" if 0 < cost < len(seconds) else ""
+        text += f"Training took {took(sum(seconds))}{way or ', one after the other'}. "
+    text += f"An answer takes {trained if trained > 0 else count:,.0f} times as long as that of one."
     return f"<p>{text}</p>"

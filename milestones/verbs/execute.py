@@ -231,7 +231,8 @@ def _train(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs
     each: list[float] = []  # seconds of each member
     try:
         if isinstance(model, Ensemble):
-            each = members.train(system, knobs, model, data, run)
+            together = _together(folder, system, knobs, config, model, data, run, say)
+            each = members.train(system, knobs, model, data, run, together > 0)
             if run.ended != "interrupted":
                 members.settle(system, model, data)
         else:
@@ -261,12 +262,28 @@ def _train(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs
     }  # fmt: skip
     report |= examine(folder, system, model, data)
     if isinstance(model, Ensemble):
-        report["members"] = {**report.get("members", {}), "count": count, "seconds": each}
+        cost = config.get("together") or count  # times one net's
+        report["members"] = {**report.get("members", {}), "count": count, "seconds": each, "cost": cost}
         report["rate"] *= len(each)  # it is that of the last one, over the time of all
     write_json(folder / "report.json", report)
     _status(folder, run, "finished", ended=run.ended or "finished", **seals)
     write_report(folder)
     return Outcome(folder, run.ended, report)
+
+
+def _together(folder: Path, system: System[Any, Any, Any, Any], knobs: Any, config: dict[str, Any], model: Ensemble,
+              data: Any, run: Run, say: Say) -> float:  # fmt: skip
+    """How many times as long as one net the members take as one batched net; 0 where they are trained in turn, as
+    under a plan that the user chose. Measured once, and kept in config.json."""
+    if "together" not in config:
+        found = members.ratio(system, knobs, model, data, run) if config["plan"] == "auto" else float("inf")
+        pays = found * members.CLEARLY < len(model.members)
+        config["together"] = round(found, 2) if pays else 0
+        write_json(folder / "config.json", {k: v for k, v in config.items() if k != "format"})
+        way = f"as one batched net, {found:.1f} times as long as one" if pays else "one after the other"
+        say(f"{len(model.members)} members are trained {way}")
+    value = config["together"]
+    return value if isinstance(value, int | float) else 0
 
 
 def told(facts: Mapping[str, Any]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -188,3 +190,42 @@ def test_the_command_repeats_it(place: Path, tmp_path: Path) -> None:
     assert main([*command[1:], "--runs", str(tmp_path)]) == 0
     first, second = ((tmp_path / f"lenet-{n}" / "weights.safetensors").read_bytes() for n in (1, 2))
     assert first == second
+
+
+def test_together_as_in_turn_and_resumed(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One batched net: the members that training in turn gives, up to rounding; interrupted, to the same bits."""
+    from milestones.core.run import Run
+
+    page = page_of("mlp", place)
+    settings = {**page.settings, "pipelines": False}
+
+    def weights(folder: Path) -> dict[str, torch.Tensor]:
+        return load(str(folder)).model.state_dict()
+
+    turn = begin("mlp", settings, Order(**page.order(members=3)), tmp_path / "turn").folder
+    assert json.loads((turn / "config.json").read_text())["together"] == 0, "the plan was given: nothing is measured"
+    monkeypatch.setattr("milestones.verbs.execute._together", lambda *_: 1.5)
+    whole = begin("mlp", settings, Order(**page.order(members=3)), tmp_path / "whole").folder
+    assert [path.name for path in (whole / "state").iterdir()] == ["train.safetensors"]
+    for name, tensor in weights(whole).items():
+        torch.testing.assert_close(tensor, weights(turn)[name], rtol=1e-3, atol=1e-4)
+    tick = children.Moment(17, lambda: os.kill(os.getpid(), signal.SIGINT))
+    log = Run.log
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "log", lambda self, **numbers: (log(self, **numbers), tick())[0])
+        ended = begin("mlp", settings, Order(**page.order(members=3)), tmp_path / "cut")
+    assert ended.ended == "interrupted"
+    resume(ended.folder, page)
+    same(ended.folder, whole)
+
+
+def test_measured_and_kept(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = page_of("mlp", place)
+    said: list[str] = []
+    order = Order(**{**page.order(members=8), "plan": "auto"})
+    folder = begin("mlp", {**page.settings, "pipelines": False}, order, tmp_path, said.append).folder
+    cost = json.loads((folder / "config.json").read_text())["together"]
+    assert 0 < cost < 8, "so small a net is all overhead"
+    assert any("8 members are trained as one batched net" in line for line in said)
+    assert json.loads((folder / "report.json").read_text())["members"]["cost"] == cost
+    assert "as one batched net" in (folder / "report.html").read_text()

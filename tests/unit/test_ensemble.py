@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +13,10 @@ import torch
 from torch import nn
 
 from milestones.core.errors import UserError
+from milestones.core.fit import fit
 from milestones.core.run import Run
 from milestones.core.source import Data, Held, Place
-from milestones.parts.ensemble import Ensemble
+from milestones.parts.ensemble import Ensemble, Together
 from milestones.trained import members_of
 from milestones.verbs import members
 
@@ -163,3 +165,114 @@ def test_a_member_that_was_cut_off_is_left_out(tmp_path: Path, cut: int, shares:
         members.train(system, None, both := Ensemble(nets(3)), Data(source, source, source, {}), run)
     assert both.shares.tolist() == shares
     assert len(done) == cut + 1, "later ones do not begin"
+
+
+def test_a_batched_net_is_its_members() -> None:
+    each = nets(3)
+    joint, input = Together(each), torch.randn(3, 6, 3)
+    torch.testing.assert_close(
+        joint(input.flatten(0, 1)), torch.cat([net(x) for net, x in zip(each, input, strict=True)])
+    )
+    joint.eval()
+    torch.testing.assert_close(joint(input[0]), Ensemble(each)(input[0]))
+    assert sum(p.numel() for p in joint.parameters()) == sum(p.numel() for net in each for p in net.parameters())
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_a_batched_net_learns_as_its_members_do(decay: float) -> None:
+    """Step for step, with a decay in the loss's own unit: gradients have the size that they have alone."""
+    each = [nn.Sequential(nn.Unflatten(1, (1, 4, 4)), nn.Conv2d(1, 3, 3), nn.Tanh(), nn.Flatten(), nn.Linear(12, 4))
+            for _ in range(3)]  # fmt: skip
+    joint = Together(each)
+    input, label = torch.randn(5, 3, 6, 16), torch.randint(0, 4, (5, 3, 6))
+
+    def optimizer(net: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.SGD(net.parameters(), 0.1, 0.9, weight_decay=decay)
+
+    whole, single = optimizer(joint), [optimizer(net) for net in each]
+    for x, y in zip(input, label, strict=True):
+        whole.zero_grad()
+        loss = nn.functional.cross_entropy(joint(x.flatten(0, 1)), y.flatten())
+        loss.backward()
+        whole.step()
+        alone = []
+        for net, step, a, b in zip(each, single, x, y, strict=True):
+            step.zero_grad()
+            alone.append(nn.functional.cross_entropy(net(a), b))
+            alone[-1].backward()
+            step.step()
+        torch.testing.assert_close(loss, torch.stack(alone).mean())
+    twins = copy.deepcopy(each)
+    joint.part(twins)
+    for twin, net in zip(twins, each, strict=True):
+        for ours, theirs in zip(twin.parameters(), net.parameters(), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_a_batched_net_drops_other_units_in_each_member() -> None:
+    joint = Together([nn.Sequential(nn.Dropout(0.5), nn.Linear(8, 8)) for _ in range(2)])
+    for stack in joint.stacks:
+        stack.data.copy_(torch.eye(8).repeat(2, 1) if stack.dim() == 2 else torch.zeros(16))
+    found = joint(torch.ones(20, 8)).view(2, 10, 8)
+    assert set(found.unique().tolist()) == {0.0, 2.0}
+    assert not torch.equal(found[0], found[1])
+    assert torch.allclose(joint.eval()(torch.ones(20, 8)), torch.ones(20, 8).log_softmax(-1))
+
+
+class Blend(torch.optim.SGD):
+    """An optimiser of another name: nobody knows what it looks at."""
+
+
+def ratio_of(folder: Path, make: Any, optimizer: Any, loss: Any = None) -> float:
+    """The ratio of a page with such nets."""
+    source = Held(Pairs(torch.randn(40, 3), torch.randint(0, 4, (40,))), Place(CPU, 0), "made", "train")
+
+    def mean_loss(model: nn.Module, batch: Pairs) -> dict[str, torch.Tensor]:
+        return {"loss": nn.functional.cross_entropy(model(batch.input), batch.label)}
+
+    def train(knobs: Any, model: nn.Module, data: Data[Any], run: Run) -> None:
+        fit(model, loss or mean_loss, data.train, run, steps=3, batch=4, optimizer=optimizer(model.parameters()))
+
+    system: Any = type("Page", (), {"train": staticmethod(train), "loss": staticmethod(loss or mean_loss)})
+    with Run(folder, Place(CPU, 0), "exact") as run:
+        both = Ensemble([make() for _ in range(8)])
+        found = members.ratio(system, None, both, Data(source, source, source, {}), run)
+        assert list((folder / "state").iterdir()) == [], "nothing was trained"
+    return found
+
+
+def small() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 4))
+
+
+def adam(weights: Any) -> torch.optim.Optimizer:
+    return torch.optim.Adam(weights, 0.01, fused=True)
+
+
+def test_small_nets_are_faster_together(tmp_path: Path) -> None:
+    assert ratio_of(tmp_path, small, adam) < 8 / members.CLEARLY
+
+
+def test_what_is_not_the_same_together_is_trained_in_turn(tmp_path: Path) -> None:
+    def total(model: nn.Module, batch: Pairs) -> dict[str, torch.Tensor]:
+        return {"loss": nn.functional.cross_entropy(model(batch.input), batch.label, reduction="sum")}
+
+    def looks(model: nn.Module, batch: Pairs) -> dict[str, torch.Tensor]:
+        return {"loss": nn.functional.cross_entropy(model[0](batch.input), batch.label)}  # type: ignore[index]
+
+    class Deciding(nn.Linear):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return super().forward(input) if float(input.sum()) > 0 else -super().forward(input)
+
+    for number, case in enumerate(
+        [
+            (small, lambda weights: Blend(weights, 0.1), None),
+            (small, lambda weights: adam(list(weights)[:1]), None),
+            (lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), adam, None),
+            (lambda: Deciding(3, 4), adam, None),
+            (small, adam, total),
+            (lambda: nn.Sequential(nn.Linear(3, 4)), adam, looks),
+        ]
+    ):
+        (tmp_path / str(number)).mkdir()
+        assert ratio_of(tmp_path / str(number), *case) == math.inf, number
