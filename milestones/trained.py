@@ -16,6 +16,9 @@ from .core.errors import UserError
 from .core.folder import inside, read_json, read_weights
 from .core.source import Choice
 from .core.system import System
+from .parts.ensemble import Ensemble
+
+MOST_MEMBERS = 100
 
 
 class Trained(NamedTuple):
@@ -63,19 +66,35 @@ def order_of(config: dict[str, Any], folder: Path) -> tuple[int, Choice]:
     return seed, Choice(**choice)
 
 
+def members_of(config: dict[str, Any], folder: Path) -> int:
+    """How many nets the run is made of, as config.json has it. UserError: edited."""
+    count = config.get("members", 1)
+    if type(count) is not int or not 1 <= count <= MOST_MEMBERS:
+        got = f"members = {count!r}"[:60]
+        raise UserError(
+            f"1 to {MOST_MEMBERS} members in config.json of {folder}", got, "Restore the file or train again"
+        )
+    return count
+
+
 def open_run(folder: Path, page_name: str = "") -> Trained:
     """Read and check a run folder. UserError: half-written, edited, hostile, or of another page."""
     config = read_json(folder, "config.json")
     entry, system = system_of(folder, config, page_name)
     knobs = changed(system.presets["quick"], as_dict(config, "config", folder), entry.name)
-    facts = read_json(folder, "facts.json")
+    facts, members = read_json(folder, "facts.json"), members_of(config, folder)
     facts.pop("format")
+
+    def build() -> nn.Module:
+        nets = [system.build(knobs, facts) for _ in range(members)]
+        return nets[0] if members == 1 else Ensemble(nets)
+
     path = inside(folder, "weights.safetensors")
     try:
         with torch.device("meta"):  # shapes first, so that hostile facts allocate nothing
-            like = system.build(knobs, facts).state_dict()
+            like = build().state_dict()
         weights = read_weights(path, like, entry.name)
-        model = system.build(knobs, facts)
+        model = build()
     except UserError:
         raise
     except Exception as problem:

@@ -8,7 +8,7 @@ import math
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -16,13 +16,13 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from .clock import SAVE_SECONDS, Clock
 from .errors import UserError
 from .folder import held, inside, read_json, unwritable, write_json, write_status, write_whole
 from .plan import Plan, chosen, count_flops, machine, measure, read_plan
 from .source import Place, key
 from .state import Stateful, read_state, write_state
 
-SAVE_SECONDS = 15.0  # between saves, or 50 times what a save took, whichever is longer: at most 2 % of the time
 LONGEST_WINDOW = 100  # steps in one line of the log
 META = {"step": int, "done": bool, "log": int, "waiting": list, "seconds": float}
 STAGE = re.compile(r"[a-z][a-z0-9_]{0,30}")
@@ -72,6 +72,7 @@ class Run:
         self._minutes, self._watch, self._doctor = minutes, watch, doctor
         self._stage, self._total, self._examples = "train", 0, 0
         self._stages: list[str] = []
+        self._member, self.showing = "", True  # of an ensemble: what its stages begin with, whether its shows are kept
         self._waiting: list[tuple[int, dict[str, Any]]] = []  # logged, not yet written: (updates finished, numbers)
         self._numbers: dict[str, float] = {}
         self._offset, self._signal, self._is_enough, self._broken = 0, 0, False, ""
@@ -132,6 +133,14 @@ class Run:
             torch.cuda.manual_seed(number)
         self.rng.manual_seed(number)
 
+    @contextlib.contextmanager
+    def member(self, number: int) -> Generator[None]:
+        """Within, one member of an ensemble is made or trained: its own randomness and stages; the first one shows."""
+        place, self._member, self.showing = self.place, f"m{number}_", number == 0
+        self.place = place._replace(seed=key(place.seed, "member", number))
+        yield
+        self.place, self._member, self.showing = place, "", True
+
     def steps(self, total: int, stage: str = "train", /, **state: Stateful) -> Iterator[int]:
         """Yield the step numbers that remain below `total`, saving `state` on the way.
 
@@ -139,6 +148,7 @@ class Run:
         file; later stages then yield nothing. A stage finished earlier restores its state and yields nothing.
         `break` is an error: use `enough`.
         """
+        stage = self._member + stage
         self.seed(stage)
         if stage in self._stages or not STAGE.fullmatch(stage):
             raise RuntimeError(f"stage {stage!r} must be a new short word")
@@ -204,7 +214,7 @@ class Run:
 
     def show(self, **items: Shown) -> None:
         """Keep samples, filters, boards of the present step as files in `shows/`."""
-        for name, item in items.items():
+        for name, item in items.items() if self.showing else ():
             suffix, content = item.encode()
             write_whole(self.folder / "shows" / f"{self._stage}-{self.step:08d}-{name}{suffix}", content)
 
@@ -314,28 +324,3 @@ class Run:
     def _status(self, word: str, clock: Clock) -> None:
         where = {"state": word, "stage": self._stage, "step": min(self.step + 1, self._total), "total": self._total}
         write_status(self.folder, {**where, "seconds": round(clock.spent(), 1), "updated": time.time()})
-
-
-class Clock:
-    """When to look, save and write, and how fast it goes; no training decision reads it."""
-
-    def __init__(self, before: float) -> None:
-        self.begin = time.monotonic()
-        self.before = before  # seconds spent by earlier processes
-        self.look = self.files = self.begin
-        self.save = self.begin + SAVE_SECONDS
-        self._marks: list[tuple[int, float]] = []
-
-    def here(self) -> float:
-        """Seconds in this process."""
-        return time.monotonic() - self.begin
-
-    def spent(self) -> float:
-        """Seconds in all processes."""
-        return self.before + self.here()
-
-    def rate(self, step: int, now: float) -> float:
-        """Steps a second over the last few seconds."""
-        self._marks = [*self._marks[-50:], (step, now)]
-        (first, then), (last, latest) = self._marks[0], self._marks[-1]
-        return (last - first) / (latest - then) if latest > then else 0.0

@@ -77,7 +77,7 @@ class Held(Generic[T]):
                  augment: Callable[[T, torch.Generator], T] | None = None) -> None:  # fmt: skip
         self.examples = self._map(examples, lambda field: field.to(place.device))
         self.place, self.name, self.split, self.augment = place, name, split, augment
-        self._order: tuple[int, Tensor] = (-1, torch.empty(0))
+        self._order: tuple[tuple[int, int], Tensor] = ((-1, -1), torch.empty(0))
 
     @staticmethod
     def _map(examples: T, change: Callable[[Tensor], Tensor]) -> T:
@@ -88,9 +88,10 @@ class Held(Generic[T]):
 
     def _epoch(self, epoch: int) -> Tensor:
         """The order of one epoch. The last one is remembered, which changes no answer."""
-        if self._order[0] != epoch:
+        here = (self.place.seed, epoch)  # a copy of this source may get another place
+        if self._order[0] != here:
             order = torch.randperm(len(self), generator=keyed(self.place.seed, "order", epoch))
-            self._order = (epoch, order.to(self.place.device))
+            self._order = (here, order.to(self.place.device))
         return self._order[1]
 
     def batch(self, step: int, size: int) -> T:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.errors import UserError
 from ..core.folder import write_whole
-from . import classes, files, health, result
+from . import classes, files, health, result, trust
 from .pictures import Html, confusion, curves, drawn, figure, grid, number, pairs, picture, words
 from .result import part
 from .style import STYLE
@@ -53,12 +53,14 @@ def html_of(folder: Path) -> str:
     )
     sections = {
         "Scores": result.scores(report),
+        "Members": trust.members(report),
         "Data": _data(run["facts"], report),
         "Idea": pairs(ideas) if ideas else "",
         "Curves": _wrap("plots", curves(lines)),
         "Doctor": health.section(health.diagnosis(folder), lines),
         "Confusion": confusion(matrix.get("labels"), matrix.get("counts")),
         "Each class": classes.table(each),
+        "Calibration": trust.calibration(report),
         "Worst mistakes": _wrap("mistakes", _mistakes(folder, report.get("mistakes"))),
         "Suspicious labels": _suspects(folder, report.get("suspects")),
         "What to collect next": _list(classes.advice(each)) if run["facts"].get("kind") == "pictures" else "",

@@ -191,6 +191,31 @@ def chart(title: str, lines: Mapping[str, Line], xlabel: str = "", ylabel: str =
     return figure(title, svg, ", ".join(notes), key)
 
 
+def reliability(bins: Sequence[Mapping[str, float]]) -> str:
+    """A figure of right answers against stated chances, a bar a bin, its gap to the diagonal shaded; below it how many
+    answers each bin has. All in percent."""
+    low, width = [one["low"] for one in bins], [one["high"] - one["low"] for one in bins]
+    right, sure = [one["right"] for one in bins], [one["sure"] for one in bins]
+    share = [100 * one["count"] / sum(one["count"] for one in bins) for one in bins]
+
+    def paint(canvas: Any) -> None:
+        upper, lower = canvas.subplots(2, 1, sharex=True, height_ratios=[3.4, 1])
+        upper.bar(low, right, width, align="edge", color=_SERIES[0], alpha=0.75, edgecolor=_INK, linewidth=0.4)
+        gaps = [s - r for s, r in zip(sure, right, strict=True)]
+        upper.bar(low, gaps, width, right, align="edge", color=_SERIES[1], alpha=0.35, linewidth=0)
+        upper.plot([0, 100], [0, 100], color=_MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
+        upper.set(ylabel="right, %", ylim=(0, 100), xlim=(0, 100), yticks=(0, 25, 50, 75, 100))
+        lower.bar(low, share, width, align="edge", color=_MUTED, alpha=0.6, linewidth=0)
+        lower.set(xlabel="stated chance, %", ylabel="answers, %", xticks=(0, 25, 50, 75, 100))
+        for axes in (upper, lower):
+            axes.grid(axis="y")
+
+    key = "".join(f'<span class="key" style="--k:var(--c{k})">{name}</span> ' for k, name in
+                  enumerate(("share of right answers", "gap to the stated chance")))  # fmt: skip
+    svg = _draw(paint, "Reliability: share of right answers for each stated chance", (4.2, 3.4))
+    return figure("Reliability", svg, "on the dashed line chances are true", key)
+
+
 def curves(lines: Iterable[Mapping[str, Any]]) -> str:
     """Figures of a log, one a stage and name; `valid_NAME` in the chart of NAME; loss and error first."""
     found: dict[tuple[str, str], dict[str, tuple[list[float], list[float]]]] = {}

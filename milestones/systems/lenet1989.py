@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float, Integer
@@ -25,7 +26,7 @@ from ..core.fit import cosine, evaluate, fit
 from ..core.run import Run
 from ..core.score import Score, error_score
 from ..core.source import Data, Facts, Place
-from ..core.system import System, classifier_probe
+from ..core.system import Probe, System
 from ..data import Labelled
 from ..data.pictures import pictures, seen
 from ..media import Image, Ranking, tiles
@@ -195,10 +196,18 @@ def read(facts: Facts, images: Sequence[Image]) -> Labelled:
     return Labelled(image, torch.zeros(len(image), dtype=torch.long))
 
 
+def scores(model: nn.Module, image: Tensor) -> Float[Tensor, "B K"]:
+    """What softmax turns into chances: squared error leaves none, so that the paper's outputs are spread."""
+    return model(image) if model.modern else 4 * model(image)
+
+
+def probe(model: LeNet1989, batch: Labelled) -> Probe:
+    return Probe(batch.image.float(), 0.0, 255.0, partial(scores, model), batch.label)
+
+
 def use(model: LeNet1989, facts: Facts, images: Sequence[Image]) -> list[dict[str, Ranking | Image]]:
     image = seen(facts, images)
-    out = model(image)
-    chance = out.softmax(-1) if model.modern else (4 * out).softmax(-1)  # squared error leaves no chances
+    chance = scores(model, image).softmax(-1)
     return [
         {"answer": Ranking.of(row, facts["labels"]), "seen": Image(picture[0].numpy())}
         for row, picture in zip(chance, image, strict=True)
@@ -208,5 +217,5 @@ def use(model: LeNet1989, facts: Facts, images: Sequence[Image]) -> list[dict[st
 MODERN = Knobs(modern=True, passes=40, lr=0.004)
 system = System(
     Knobs, {"quick": Knobs(), "paper": Knobs(), "modern": MODERN}, prepare, build, train, score, use,
-    takes=(Image,), read=read, loss=loss, probe=classifier_probe,
+    takes=(Image,), read=read, loss=loss, probe=probe,
 )  # fmt: skip

@@ -206,7 +206,7 @@ def train(knobs: Knobs, model: MLP, data: Data[Any], run: Run) -> None:
             optimizer=optimizer_of(knobs, model), schedule=cosine(knobs.steps))  # fmt: skip
     if side := data.facts.get("side"):
         run.show(filters=tiles(model.layers[0].weight[:64].view(-1, 1, side, side)))
-    if knobs.pipelines and not run.ended:
+    if knobs.pipelines and run.showing and not run.ended:
         run.show(examples=by_examples(knobs, model, data, run.place))
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from .words import answer
 
+SAME = ("system", "config", "choice", "from", "page_sha256", "members")  # in a group
+
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("which", metavar="RUN", nargs="*", help="run folders, names or pages [all finished runs here]")
@@ -29,11 +31,12 @@ def run(args: argparse.Namespace) -> int:
     groups: dict[str, list[dict[str, Any]]] = {}
     for folder in folders:
         config, report = read_json(folder, "config.json"), report_of(folder)
-        same = {name: config.get(name) for name in ("system", "config", "choice", "from", "page_sha256")}
+        same = {name: config.get(name) for name in SAME}
         groups.setdefault(json.dumps(same, sort_keys=True), []).append({"run": folder.name, **report, "settings": same})
     flat = [
         {
             "system": g[0]["settings"]["system"],
+            "members": g[0]["settings"]["members"] or 1,
             **(g[0]["settings"]["choice"] or {}),
             **(g[0]["settings"]["config"] or {}),
         }

@@ -32,12 +32,14 @@ from ..core.run import Progress, Run
 from ..core.source import Place
 from ..core.system import System
 from ..parts.diagnosis import case, diagnose
+from ..parts.ensemble import Ensemble
 from ..parts.vitals import look
 from ..report import write as write_report
 from ..report.checks import data_checks, model_checks
 from ..report.evidence import examine
 from ..report.health import diagnosis
-from ..trained import as_dict, order_of, system_of
+from ..trained import MOST_MEMBERS, as_dict, members_of, order_of, system_of
+from . import members
 
 BESIDE = 1.15  # a whole update takes so many times as long as loss and gradient: optimiser, log, validation
 Say = Callable[[str], None]
@@ -59,6 +61,7 @@ class Order:
     origin: str = ""  # --from
     freeze: bool = False
     skip_unreadable: bool = False
+    members: int = 1  # of an ensemble
     paced: bool = False  # as many updates as `minutes` allow, and no more than the settings say
     auto_lr: dict[str, Any] | None = None  # the study that the settings have their rate from
 
@@ -106,6 +109,9 @@ def begin(name: str, settings: Mapping[str, Any], order: Order, root: str | Path
     knobs = changed(system.presets[order.preset], settings, entry.name)
     chosen(order.plan)
     device_of(order.device)
+    if not 1 <= order.members <= MOST_MEMBERS:
+        do = "Leave it out for one net; 5 or 10 give most of what there is to gain"
+        raise UserError(f"--members from 1 to {MOST_MEMBERS}", str(order.members), do, entry.name)
     _positive(order.minutes)
     lent = order.origin.endswith(".safetensors") and Path(order.origin).is_file()
     origin = order.origin if lent else str(locate(order.origin, root)) if order.origin else ""
@@ -118,6 +124,7 @@ def begin(name: str, settings: Mapping[str, Any], order: Order, root: str | Path
         "command": command(name, knobs, system, order), "milestones": __version__,
         "page_sha256": hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest(),
         "from": {"run": _absolute(origin), "frozen": order.freeze} if origin else None, "began": time.time(),
+        **({"members": order.members} if order.members > 1 else {}),
         **({"paced": float(order.minutes)} if order.paced and order.minutes else {}),
         **({"auto_lr": order.auto_lr} if order.auto_lr else {}),
     }  # fmt: skip
@@ -142,6 +149,7 @@ def command(name: str, knobs: Any, system: System[Any, Any, Any, Any], order: Or
     base = system.presets[order.preset].model_dump()
     for option, value in (("--preset", order.preset if order.preset != "quick" else ""), ("--data", order.data),
                           ("--target", order.target), ("--split", order.split), ("--from", order.origin),
+                          ("--members", str(order.members) if order.members > 1 else ""),
                           ("--plan", order.plan if order.plan != "auto" else ""),
                           ("--device", order.device if order.device != "cpu" else "")):  # fmt: skip
         words += [option, value] if value else []
@@ -217,18 +225,30 @@ def _train(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs
     write_json(folder / "checks.json", checks)
     for finding in diagnose(case([], checks, facts.get("labels"))):  # before an hour is spent
         say(f"doctor: {finding}")
-    run.seed("build")
-    model = system.build(knobs, facts).to(run.place.device)
+    count = members_of(config, folder)
+    model = members.build(system, knobs, facts, count, run, entry.name).to(run.place.device)
+    nets: list[nn.Module] = list(model.members) if isinstance(model, Ensemble) else [model]
     if isinstance(config.get("from"), dict):
-        _take(folder, model, config, say)
+        for number, net in enumerate(nets):
+            _take(folder, net, config, say if number == 0 else lambda _: None)
+    if isinstance(model, Ensemble):
+        members.check(system, knobs, nets[0], data, run.place, entry.name)
     if isinstance(config.get("paced"), float) and system.loss is not None:
         _positive(config["paced"])
-        knobs = _paced(folder, system, knobs, config, model, data, run, say)
+        config["paced"] /= count
+        knobs = _paced(folder, system, knobs, config, nets[0], data, run, say)
     _status(folder, run, "training")
     if not (folder / "plan.json").exists():  # a page whose own loop measures nothing keeps this one
         write_json(folder / "plan.json", asdict(run.plan))
+    each: list[float] = []  # seconds of each member
     try:
-        system.train(knobs, model, data, run)
+        if isinstance(model, Ensemble):
+            together = _together(folder, system, knobs, config, model, data, run, say)
+            each = members.train(system, knobs, model, data, run, together > 0)
+            if run.ended != "interrupted":
+                members.settle(system, model, data)
+        else:
+            system.train(knobs, model, data, run)
     except UserError:
         if run.restored:  # the last good weights; in other cases those on disk may be better
             with contextlib.suppress(UserError):
@@ -253,12 +273,32 @@ def _train(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs
         "scores": {name: asdict(score) for name, score in scores.items()},
     }  # fmt: skip
     report |= examine(folder, system, model, data)
-    write_json(folder / "checks.json", checks | {"model": model_checks(system, knobs, model, data)})
+    # of an ensemble, one net stands for all: a page's loss asks for the page's own model
+    write_json(folder / "checks.json", checks | {"model": model_checks(system, knobs, nets[0], data)})
     report["findings"] = [finding._asdict() for finding in diagnosis(folder)]
+    if isinstance(model, Ensemble):
+        cost = config.get("together") or count  # times one net's
+        report["members"] = {**report.get("members", {}), "count": count, "seconds": each, "cost": cost}
+        report["rate"] *= len(each)  # it is that of the last one, over the time of all
     write_json(folder / "report.json", report)
     _status(folder, run, "finished", ended=run.ended or "finished", **seals)
     write_report(folder)
     return Outcome(folder, run.ended, report)
+
+
+def _together(folder: Path, system: System[Any, Any, Any, Any], knobs: Any, config: dict[str, Any], model: Ensemble,
+              data: Any, run: Run, say: Say) -> float:  # fmt: skip
+    """How many times as long as one net the members take as one batched net; 0 where they are trained in turn, as
+    under a plan that the user chose. Measured once, and kept in config.json."""
+    if "together" not in config:
+        found = members.ratio(system, knobs, model, data, run) if config["plan"] == "auto" else float("inf")
+        pays = found * members.CLEARLY < len(model.members)
+        config["together"] = round(found, 2) if pays else 0
+        write_json(folder / "config.json", {k: v for k, v in config.items() if k != "format"})
+        way = f"as one batched net, {found:.1f} times as long as one" if pays else "one after the other"
+        say(f"{len(model.members)} members are trained {way}")
+    value = config["together"]
+    return value if isinstance(value, int | float) else 0
 
 
 def told(facts: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     group.add_argument("--preset", default="", help="the page's settings to begin with [quick]")
     group.add_argument("--seed", type=int, default=0, help="of all randomness [0]")
     group.add_argument("--seeds", type=int, default=1, help="so many runs, and one summary [1]")
+    group.add_argument("--members", type=int, default=1, help="so many nets, trained one by one, used as one [1]")
     group.add_argument("--data", default="", help="a data set's name, or the path of your data")
     group.add_argument("--target", default="", help="the column of a table to predict")
     group.add_argument("--split", default="", help="'final' (validation data too) or percentages as 80/10/10")
@@ -123,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
     reports: list[dict[str, Any]] = []
     for seed in range(args.seed, args.seed + args.seeds):
         order = Order(preset or "quick", seed, data, args.target, args.split, args.plan, args.device, args.minutes,
-                      args.origin, args.freeze, args.skip_unreadable,
+                      args.origin, args.freeze, args.skip_unreadable, args.members,
                       paced=paced, auto_lr=rate)  # fmt: skip
         line = Line()
         try:

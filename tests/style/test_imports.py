@@ -22,7 +22,7 @@ MAY = {
     "report": {"core", "media", "parts"},
     "systems": {"data", "worlds", "media", "core", "parts", "catalog"},
     "catalog": {"core", "trained"},
-    "trained": {"catalog", "core"},  # catalog.load's other half, apart because it imports torch
+    "trained": {"catalog", "core", "parts"},  # catalog.load's other half, apart because it imports torch
     "verbs": {"catalog", "trained", "report", "media", "core", "parts", "data"},
     "studio": {"verbs", "catalog", "report", "media", "core"},
     "cli": {"verbs", "core", "catalog", "__init__"},
