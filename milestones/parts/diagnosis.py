@@ -92,8 +92,9 @@ class Case(NamedTuple):
 
 
 def number(value: object) -> float:
-    """The value if it is a number, else nan."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    """The value if it is a number that can be reckoned with, else nan."""
+    real = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30
+    return float(value) if real else math.nan
 
 
 def times(share: float) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 from ..core.errors import UserError
 from ..core.folder import write_whole
 from . import classes, files, health, result, trust
-from .pictures import Html, confusion, curves, drawn, figure, grid, number, pairs, picture, words
+from .drawn import drawn
+from .pictures import Html, confusion, curves, figure, grid, number, pairs, picture, words
 from .result import part
 from .style import STYLE
 

@@ -63,6 +63,8 @@ def test_nothing_is_wrong_with_a_healthy_training() -> None:
 def test_nothing_can_be_said_of_nothing() -> None:
     assert diagnose(case([], {})) == []
     assert diagnose(case([{"stage": 3, "step": "x", "vitals": []}, {"loss": None}], {"data": 4, "model": []})) == []
+    huge = [{"step": 10**400, "loss": 10**400, "vitals": {"layers": [{"name": "a", "update": 10**400, "dead": "b"}]}}]
+    assert diagnose(case(huge * 3, {"data": {"train": {"classes": [10**400, True, "c"]}}})) == []
 
 
 CASES: dict[str, Any] = {

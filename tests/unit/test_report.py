@@ -16,8 +16,9 @@ from PIL import Image
 
 from milestones.core.errors import UserError
 from milestones.report import write
+from milestones.report.drawn import drawn
 from milestones.report.page import html_of
-from milestones.report.pictures import MOST_POINTS, chart, confusion, curves, drawn, picture
+from milestones.report.pictures import MOST_POINTS, chart, confusion, curves, picture
 from milestones.report.result import bibtex
 
 EVIL = "<script>alert(1)</script>\"'><img src=http://evil.example/x.png onerror=alert(2)>"

@@ -1,0 +1,157 @@
+"""Every kind of media as a figure: charts, heat maps, maps with paths, tables, rankings, words."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from .pictures import (
+    _INK,
+    _MUTED,
+    _PAPER,
+    _SERIES,
+    MOST_LINES,
+    Line,
+    _draw,
+    _matrix,
+    _text,
+    chart,
+    figure,
+    grid,
+    heat,
+    number,
+    pairs,
+    words,
+)  # fmt: skip
+
+MOST_ROWS = 200  # of a listing
+MOST_DOTS = 60  # steps of a path that are marked
+MOST_SPOTS = 2000  # of one path
+_SIGNS = [("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"), ("P", "✚")]
+
+
+def _spots(values: object) -> np.ndarray:
+    """Points (x, y) as "N 2"; NaN for what is none, nothing for what is no list."""
+    pairs_of = [v if isinstance(v, list) and len(v) == 2 else (None, None) for v in values[:MOST_SPOTS]] \
+        if isinstance(values, list) else []  # fmt: skip
+    return np.array([[number(x), number(y)] for x, y in pairs_of]).reshape(-1, 2)
+
+
+def surface(title: str, values: object, window: object, paths: object, marks: object,
+            xlabel: object = "", ylabel: object = "") -> str:  # fmt: skip
+    """A figure with a map of a surface, darker where it is higher, and the paths over it; each ends in a sign of its
+    own, so that colours are not needed to tell them apart."""
+    table, edges = _matrix(values), [number(edge) for edge in window] if isinstance(window, list) else []
+    if table is None or min(table.shape) < 2 or len(edges) != 4 or not (edges[0] < edges[1] and edges[2] < edges[3]):
+        return ""
+    if not np.isfinite(table).any():
+        return ""
+    lines = {str(name): _spots(path) for name, path in paths.items()} if isinstance(paths, dict) else {}
+    lines = {name: path[np.isfinite(path).all(1)] for name, path in lines.items()}
+    lines = {name: path for name, path in lines.items() if len(path)}
+    spots = {str(name): _spots(where) for name, where in marks.items()} if isinstance(marks, dict) else {}
+    # Levels at quantiles: as many lines on gentle ground as on steep, and more of them towards the lowest.
+    levels = np.unique(np.nanquantile(table, np.linspace(0, 1, 14)[1:-1] ** 1.6))
+    band = np.searchsorted(levels, np.nan_to_num(table, nan=levels[-1]))
+    shade = np.zeros((*table.shape, 4), np.uint8)
+    shade[..., :3], shade[..., 3] = (58, 130, 190), band / len(levels) * 130
+    tall = (edges[3] - edges[2]) / (edges[1] - edges[0])
+    aspect = "equal" if 0.4 < tall < 1.3 else "auto"
+    height = 0.47 + 4.2 * 0.86 * (tall if aspect == "equal" else 0.8)
+
+    def paint(canvas: Any) -> None:
+        from matplotlib.patheffects import Normal, Stroke
+
+        axes = canvas.add_axes((0.125, 0.4 / height, 0.86, 1 - 0.47 / height))
+        axes.set(xlabel=_text(xlabel, 60), ylabel=_text(ylabel, 60))
+        half = [(edges[1] - edges[0]) / (table.shape[1] - 1) / 2, (edges[3] - edges[2]) / (table.shape[0] - 1) / 2]
+        wide = (
+            edges[0] - half[0],
+            edges[1] + half[0],
+            edges[2] - half[1],
+            edges[3] + half[1],
+        )  # values are in the middle
+        axes.imshow(shade, extent=wide, origin="lower", interpolation="none", aspect=aspect)
+        across, up = (np.linspace(a, b, n) for a, b, n in zip(edges[::2], edges[1::2], table.shape[::-1], strict=True))
+        axes.contour(across, up, np.ma.masked_invalid(table), levels, colors=_MUTED, linewidths=0.35)
+        halo = [Stroke(linewidth=3.2, foreground=_PAPER), Normal()]
+        for i, (colour, path) in enumerate(zip(_SERIES, lines.values(), strict=False)):
+            dots = "." if len(path) <= MOST_DOTS else ""
+            axes.plot(*path.T, dots, linestyle="-", color=colour, linewidth=1.5, markersize=4, path_effects=halo)
+            look = {"markersize": 6.5, "markeredgecolor": _PAPER, "zorder": 4 - i / 100}
+            axes.plot(*path[-1], _SIGNS[i][0], color=colour, **look)
+        for name, where in spots.items():
+            look = {"start": ("o", 5.5, _PAPER), "local minimum": ("+", 6, _INK)}.get(name, ("x", 6.5, _INK))
+            axes.plot(*where.T, look[0], markersize=look[1], color=look[2], markeredgecolor=_INK, zorder=3)
+        axes.set(xlim=edges[:2], ylim=edges[2:])
+        axes.grid(False)
+
+    key = "".join(
+        f'<span class="key" style="--k:var(--c{i})">{_SIGNS[i][1]} {words(name, 40)}</span> '
+        for i, name in enumerate(list(lines)[:MOST_LINES])
+    )
+    signs, other = {"start": "\N{WHITE CIRCLE}", "local minimum": "+"}, "\N{MULTIPLICATION SIGN}"
+    note = ", ".join(f"{signs.get(name, other)} {words(name, 40)}" for name in spots if len(spots[name]))
+    svg = _draw(paint, f"{title}: map with paths of {', '.join(lines) or 'nothing'}", (4.2, height), layout=None)
+    svg = re.sub(r' d="[^"]*"', lambda way: re.sub(r"(\.\d\d)\d+", r"\1", way[0]), svg)  # half of the file
+    return figure(title, svg, note, key)
+
+
+def ranking(title: str, items: object) -> str:
+    """A figure with the first ten of {label, chance} or [label, chance] as bars."""
+    rows = ""
+    for item in items[:10] if isinstance(items, list) else []:
+        label, chance = item if isinstance(item, list) and len(item) == 2 else ("", None)
+        if isinstance(item, dict):
+            label, chance = item.get("label"), item.get("chance")
+        percent = 100 * number(chance)
+        if 0 <= percent <= 100:
+            bar = f'<td class="bar" style="--w:{percent:.1f}%"></td><td>{percent:.1f} %</td>'
+            rows += f'<tr><th scope="row">{words(label, 40)}</th>{bar}</tr>'
+    return figure(title, f'<table class="ranking">{rows}</table>') if rows else ""
+
+
+def listing(title: str, columns: object, cells: list[Any]) -> str:
+    """A figure as wide as the page with a table; "" where a row is not as long as the head."""
+    if (
+        not isinstance(columns, list)
+        or not cells
+        or any(not isinstance(c, list) or len(c) != len(columns) for c in cells)
+    ):
+        return ""
+    rows = [["–" if cell is None else f"{cell:.4g}" if isinstance(cell, float) else cell for cell in row]
+            for row in cells[:MOST_ROWS]]  # fmt: skip
+    more = f"{MOST_ROWS} of {len(cells):,} rows" if len(cells) > MOST_ROWS else ""
+    return figure(title, grid(columns, rows), more).replace('class="plot"', 'class="plot full"', 1)
+
+
+def drawn(title: str, media: object) -> str:
+    """A figure of what `Media.plain` gave, told by its keys; "" where it is damaged."""
+    if isinstance(media, str):
+        return figure(title, f"<pre>{words(media, 4000)}</pre>")
+    if isinstance(media, list):
+        return ranking(title, media)
+    if not isinstance(media, dict):
+        return ""
+    names = media.get("xlabel") or "", media.get("ylabel") or ""
+    if isinstance(media.get("lines"), dict):
+        lines: dict[str, Line] = {}
+        for name, line in media["lines"].items():
+            y = [number(value) for value in line] if isinstance(line, list) else []
+            x = [number(value) for value in media["x"]] if isinstance(media.get("x"), list) else range(len(y))
+            lines[str(name)] = x, y
+        logx, logy = media.get("logx") is True, media.get("logy") is True
+        return chart(title, lines, *map(str, names), logx, logy, last=False)
+    if isinstance(media.get("surface"), list):
+        return surface(title, *(media.get(key) for key in ("surface", "window", "paths", "marks")), *names)
+    if isinstance(media.get("cells"), list):
+        return listing(title, media.get("columns"), media["cells"])
+    if isinstance(media.get("values"), list):
+        return heat(title, media["values"], media.get("rows"), media.get("columns"), *names)
+    if isinstance(media.get("items"), list):
+        return ranking(title, media["items"])
+    if isinstance(media.get("text"), str):
+        return drawn(title, media["text"])
+    return figure(title, pairs(dict(list(media.items())[:40]))) if media else ""
