@@ -55,7 +55,8 @@ class Case(NamedTuple):
     def counts(self) -> list[float]:
         """How often each class occurs in training."""
         found = part(self.data, "train").get("classes")
-        return [number(count) for count in found] if isinstance(found, list) else []
+        counts = [number(count) for count in found] if isinstance(found, list) else []
+        return counts if all(map(math.isfinite, counts)) else []
 
     @property
     def chance(self) -> float:
