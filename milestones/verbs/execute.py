@@ -262,7 +262,7 @@ def _train(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs
     }  # fmt: skip
     report |= examine(folder, system, model, data)
     if isinstance(model, Ensemble):
-        cost = config.get("together") or count  # times one net's
+        cost = config.get("together", 0)  # of one batched net, times one member's; 0: trained in turn
         report["members"] = {**report.get("members", {}), "count": count, "seconds": each, "cost": cost}
         report["rate"] *= len(each)  # it is that of the last one, over the time of all
     write_json(folder / "report.json", report)
