@@ -116,3 +116,14 @@ def augmented(classes: int | None = None, *, shift: int = 0, flip: bool = False,
         return type(batch)(image, target)
 
     return augment
+
+
+def chained(*changes: Callable[..., Any]) -> Callable[..., Any]:
+    """An `augment` that makes all of these, one after the other."""
+
+    def augment(batch: Any, rng: torch.Generator) -> Any:
+        for change in changes:
+            batch = change(batch, rng)
+        return batch
+
+    return augment

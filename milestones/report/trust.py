@@ -60,11 +60,12 @@ def members(report: Mapping[str, Any]) -> str:
     if 0 <= trained < count:
         text = f"{trained:,.0f} of {count:,.0f} nets were trained before the end; they answer as one. "
     if both >= 0 and one >= 0:
-        each = ", ".join(f"{number(error):.2f}" for error in found.get("errors", [])[:100])
+        errors = found["errors"][:100] if isinstance(found.get("errors"), list) else []
+        each = ", ".join(f"{number(error):.2f}" for error in errors)
         text += f"One alone makes {one:.2f} % errors in the mean ({each}), all together {both:.2f} %. "
     if seconds and all(value > 0 for value in seconds):
         cost = number(found.get("cost"))
-        way = f" as one batched net, about {cost:.1f} times as long as one" if 0 < cost < len(seconds) else ""
+        way = f" as one batched net, about {cost:.1f} times as long as one" if cost > 0 else ""
         text += f"Training took {took(sum(seconds))}{way or ', one after the other'}. "
     text += f"An answer takes {trained if trained > 0 else count:,.0f} times as long as that of one."
     return f"<p>{text}</p>"

@@ -277,7 +277,7 @@ def _train(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs
     write_json(folder / "checks.json", checks | {"model": model_checks(system, knobs, nets[0], data)})
     report["findings"] = [finding._asdict() for finding in diagnosis(folder)]
     if isinstance(model, Ensemble):
-        cost = config.get("together") or count  # times one net's
+        cost = config.get("together", 0)  # of one batched net, times one member's; 0: trained in turn
         report["members"] = {**report.get("members", {}), "count": count, "seconds": each, "cost": cost}
         report["rate"] *= len(each)  # it is that of the last one, over the time of all
     write_json(folder / "report.json", report)

@@ -98,7 +98,8 @@ def ratio(system: System[Any, Any, Any, Any], knobs: Any, model: Ensemble, data:
     plain = all(len(net.state_dict()) == sum(p.requires_grad for p in net.parameters()) for net in members)
     if not plain or not hasattr(data.train, "place"):
         return math.inf
-    joint, every = Together(members), abreast(data, count, run)
+    joint, every, threads = Together(members), abreast(data, count, run), torch.get_num_threads()
+    torch.set_num_threads(1)  # a busy neighbour can slow two threads tenfold, one hardly
     try:
         times, nets = [], [copy.deepcopy(members[0]), joint]
         for net, of in zip(nets, (data, every), strict=True):
@@ -123,6 +124,8 @@ def ratio(system: System[Any, Any, Any, Any], knobs: Any, model: Ensemble, data:
                 best[k] = min(best[k], time.perf_counter() - begin)
     except (RuntimeError, TypeError, ValueError, AttributeError, LookupError):  # the page does what vmap cannot
         return math.inf
+    finally:
+        torch.set_num_threads(threads)
     return best[1] / best[0]
 
 

@@ -112,3 +112,10 @@ def test_augmented_is_pure_and_gives_targets() -> None:
     assert torch.equal(batch.image, before)
     plain = augmented(3, shift=1)(batch, rng())
     assert torch.equal(plain.label, batch.label) and plain.image.dtype == torch.uint8
+
+
+def test_changes_in_a_chain() -> None:
+    from milestones.parts.augment import chained
+
+    found = chained(lambda batch, rng: batch * 2, lambda batch, rng: batch + 1)(3, torch.Generator())
+    assert found == 7

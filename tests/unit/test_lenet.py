@@ -28,3 +28,12 @@ def test_learns_only_from_labels_given() -> None:
     terms = loss(net, Labelled(torch.zeros(4, 1, 28, 28), torch.tensor([0, 1, 2, 0])))
     assert set(terms) == {"loss", "error"}
     assert 0.5 < float(terms["loss"].detach()) < 2
+
+
+def test_mirrored_it_sees_both() -> None:
+    torch.manual_seed(0)
+    net = build(Knobs(flip=True), {"labels": list("0123456789"), "mean": 33.0, "spread": 79.0})
+    image = 255 * torch.rand(3, 1, 28, 28)
+    once = net(image), net(image.flip(3))
+    torch.testing.assert_close(net.eval()(image), (once[0] + once[1]) / 2)
+    torch.testing.assert_close(net(image), net(image.flip(3)))

@@ -631,3 +631,43 @@ def test_bibtex() -> None:
     assert "author = {Rosenblatt, F.}" in quoted
     assert "title = {{The perceptron: a probabilistic model}}" in quoted
     assert bibtex("a talk that nobody wrote down") == ""
+
+
+GOOD = {"data": "made", "over": 100, "error": 2.0, "log_loss": 0.3,
+        "bins": [{"low": 80.0, "high": 90.0, "count": 60, "sure": 86.0, "right": 81.0}],
+        "temperature": {"value": 1.3, "error": 1.0, "log_loss": 0.29},
+        "answering": {"over": 50, "rows": [], "test": [{"most": 1.0, "expected": 70.0, "answered": 68.0,
+                                                        "error": 1.2}]}}  # fmt: skip
+
+
+def test_calibration_in_words() -> None:
+    from milestones.report import trust
+
+    text = trust.calibration({"calibration": GOOD})
+    assert "When it says 86 %, it is right in 81 % of the cases." in text
+    assert "2 points apart" in text
+    assert "It is too sure: with its scores divided by 1.30" in text
+    assert "<svg" in text
+    assert "at most 1 %" in text
+    assert "70.0 %" in text
+    assert trust.calibration({}) == ""
+    said = {"count": 10, "trained": 10, "mean_error": 9.5, "error": 8.0, "errors": [9.0, 10.0], "seconds": [4.0, 5.0],
+            "cost": 0}  # fmt: skip
+    assert "One alone makes 9.50 % errors in the mean (9.00, 10.00), all together 8.00 %." in trust.members(
+        {"members": said}
+    )
+    assert "3 of 10 nets were trained before the end" in trust.members({"members": {**said, "trained": 3}})
+
+
+@pytest.mark.parametrize("bad", [None, 7, "x", [], {}, [None], {"bins": 3}, float("nan"), 10**400, "<script>"])
+def test_calibration_that_was_edited(bad: object) -> None:
+    from milestones.report import trust
+
+    for name in GOOD:
+        assert "<script>" not in trust.calibration({"calibration": {**GOOD, name: bad}})
+    for name in GOOD["bins"][0]:  # type: ignore[index]
+        trust.calibration({"calibration": {**GOOD, "bins": [{**GOOD["bins"][0], name: bad}]}})  # type: ignore[index]
+    for name in ("count", "trained", "mean_error", "error", "errors", "seconds", "cost"):
+        trust.members({"members": {"count": 2, "trained": 2, "mean_error": 1.0, "error": 1.0, name: bad}})
+    assert trust.calibration({"calibration": bad}) == ""
+    assert trust.members({"members": bad}) == ""
