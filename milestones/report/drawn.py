@@ -75,7 +75,9 @@ def surface(title: str, values: object, window: object, paths: object, marks: ob
         )  # values are in the middle
         axes.imshow(shade, extent=wide, origin="lower", interpolation="none", aspect=aspect)
         across, up = (np.linspace(a, b, n) for a, b, n in zip(edges[::2], edges[1::2], table.shape[::-1], strict=True))
-        axes.contour(across, up, np.ma.masked_invalid(table), levels, colors=_MUTED, linewidths=0.35)
+        axes.contour(
+            across, up, np.ma.masked_invalid(table), levels, colors=_MUTED, linewidths=0.35, linestyles="solid"
+        )
         halo = [Stroke(linewidth=3.2, foreground=_PAPER), Normal()]
         for i, (colour, path) in enumerate(zip(_SERIES, lines.values(), strict=False)):
             dots = "." if len(path) <= MOST_DOTS else ""
