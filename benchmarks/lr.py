@@ -27,6 +27,7 @@ from measure import ROOT, Value, run, say, spread, table
 WITHIN = 1.1  # times the grid's lowest loss
 FACTORS = [2.0**k for k in range(-4, 5)]
 LENGTHS = ("steps", "passes")  # the settings that say how long a page trains
+MORE = {"mlp": ["--pipelines", "false"]}  # what takes time and decides nothing here
 FAR = 1000  # between the seeds of trainings and those of studies
 
 
@@ -120,7 +121,7 @@ def main() -> int:
     summary: Value = {}
     for page in known if args.only is None else args.only:
         rate, lengths = known[page]
-        words = [page, "--plan", args.plan]
+        words = [page, "--plan", args.plan, *MORE.get(page, [])]
         for name, value in lengths.items():
             words += [f"--{name}", str(max(1, round(value * scale)))]
 

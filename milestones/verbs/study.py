@@ -32,7 +32,8 @@ LEAST = 10, 4  # updates of a range test, of a short training
 SPACE = 3.0  # from one rate that is compared to the next
 MOST = 6  # rates that are compared
 SHIFT = 0.7  # the best rate of the whole training over that of a short one: see docs/design.md
-CAP = 0.5  # natural logarithms above the first loss that a lost training counts as
+CAP = 0.5  # natural logarithms above the loss before any update that a lost training counts as
+WIDE = 10.0  # times: an interval that leaves the matter open
 SEEDS = 3
 QUIZ = 4  # short trainings of the quiz, the good one among them
 Say = Callable[[str], None]
@@ -71,7 +72,7 @@ class Bench(NamedTuple):
 
     def short(self, seed: int, rate: float, updates: int) -> Short:
         trial, model = self.trial(seed, rate, updates)
-        if trial.lost or not trial.losses:
+        if trial.lost:
             return Short(rate, trial.losses, math.inf)
         assert self.system.loss is not None
         ground = self.ground
@@ -147,6 +148,10 @@ def studied(bench: Bench, say: Say, quiz: bool) -> dict[str, Any]:
     tests, updates = lengths(bench)
     say(f"{bench.who}: {seeds} range tests of {tests} updates, then short trainings of {updates}")
     ramps = [range_test(bench, seed, tests) for seed in range(seeds)]
+    begun = [bench.short(seed, 1.0, 0).valid for seed in range(seeds)]
+    if not all(map(math.isfinite, begun)):
+        raise bench.lost(*RANGE)
+    first = statistics.fmean(math.log(max(value, 1e-9)) for value in begun)  # before any update
     if ramps[0][0]:
         edges = [turn(*ramp) for ramp in ramps]
     else:  # an optimiser of the page's own: a short training a decade in place of the tests
@@ -157,18 +162,15 @@ def studied(bench: Bench, say: Say, quiz: bool) -> dict[str, Any]:
     three = [rate for rate, each in shorts.items() if len(each) == seeds]
     if not shorts[three[0]][0].losses:
         raise UserError("a page that logs its 'loss'", "one that does not", "Add it to run.log", bench.who)
-    first = statistics.fmean(one.losses[0] for one in shorts[three[0]])
-    if not math.isfinite(first):
-        raise bench.lost(*RANGE)
-    most = math.log(first) + CAP
+    most = first + CAP
     heights = [[min(math.log(max(one.valid, 1e-9)), most) for one in shorts[rate]] for rate in three]
-    if min(map(statistics.fmean, heights)) >= math.log(first):
+    if min(map(statistics.fmean, heights)) >= first:
         raise bench.lost(*RANGE)
     rate, low, high = (float(f"{SHIFT * value:.2g}") for value in lowest(three, heights))
     asked = asked_of(bench, shorts, rate, statistics.geometric_mean(edges), updates) if quiz else []
     return {
         "rate": rate, "low": low, "high": high, "updates": ground.total, "short": updates,
-        "share": round(ground.spent / ground.whole, 4), "first": first, "edges": edges, "quiz": asked,
+        "share": round(ground.spent / ground.whole, 4), "first": math.exp(first), "edges": edges, "quiz": asked,
         "range_tests": [{"rates": ramp, "losses": finite(losses)} for ramp, losses in ramps if ramp],
         "compared": [{"rate": one, "valid_losses": finite([each.valid for each in shorts[one]])} for one in shorts],
     }  # fmt: skip
@@ -188,7 +190,7 @@ def lengths(bench: Bench) -> tuple[int, int]:
     ground.early = {name: max(1, int(cost.total * share)) for name, cost in early.items()}
     tests = max(LEAST[0], int(TESTS * whole / bench.seeds / len(ground.studied)))
     left = BUDGET * whole - share * before - bench.seeds * tests * len(ground.studied)
-    runs, judged = MOST + 3 * (bench.seeds - 1) + QUIZ - 1, MOST + 3 * (bench.seeds - 1)
+    runs, judged = MOST + 3 * (bench.seeds - 1) + QUIZ - 1, MOST + 3 * (bench.seeds - 1) + bench.seeds
     fit = (n for n in range(int(max(left, 0) / runs), LEAST[1], -1) if runs * n + judged * checking(n) <= left)
     return tests, next(fit, LEAST[1] * len(ground.studied))
 
@@ -241,7 +243,7 @@ def compared(bench: Bench, start: float, updates: int) -> dict[float, list[Short
 def lowest(rates: Sequence[float], heights: Sequence[Sequence[float]]) -> tuple[float, float, float]:
     """The rate with the lowest loss, between three, and its 95 % interval over the seeds: each has the vertex of its
     parabola. `heights`: the logarithm of each seed's loss, for each rate. Where the mean loss is lowest at an end,
-    the interval goes on for a whole space beyond."""
+    the interval goes on for a whole space beyond; further it never goes, as nothing was tried there."""
     middle, step, ends = math.log(rates[1]), math.log(rates[2] / rates[0]) / 2, []
     for left, mid, right in zip(*heights, strict=True):
         bend = left - 2 * mid + right
@@ -251,7 +253,8 @@ def lowest(rates: Sequence[float], heights: Sequence[Sequence[float]]) -> tuple[
     half = student(len(ends) - 1) * statistics.stdev(ends) / math.sqrt(len(ends))
     best = min(range(3), key=lambda k: statistics.fmean(heights[k]))
     below, above = (half if best != 0 else max(half, step)), (half if best != 2 else max(half, step))
-    return math.exp(centre), math.exp(centre - below), math.exp(centre + above)
+    low, high = max(centre - below, middle - 2 * step), min(centre + above, middle + 2 * step)
+    return math.exp(centre), math.exp(low), math.exp(high)
 
 
 def asked_of(bench: Bench, shorts: Mapping[float, Sequence[Short]], rate: float, start: float,
@@ -280,13 +283,15 @@ def told(losses: Sequence[float]) -> str:
 
 def lines(found: Mapping[str, Any]) -> list[str]:
     """What a study found, for a terminal."""
-    edges = sorted(found["edges"])
+    edges, wide = sorted(found["edges"]), found["high"] > WIDE * found["low"]
     tests = f"range tests alone: loss lowest at {edges[0]:.2g} to {edges[-1]:.2g}"
     if not found["range_tests"]:
         tests = "no range test: the page keeps its optimiser to itself; short trainings alone were compared"
     return [
         f"{found['system']}: learning rate {found['rate']:g}, 95 % interval of {found['seeds']} seeds "
-        f"[{found['low']:g}, {found['high']:g}]", tests,
+        f"[{found['low']:g}, {found['high']:g}]",
+        *["a wide interval: so short trainings tell little of this page; more --steps or --seeds tell more"] * wide,
+        tests,
         *(f"{one['name']:10}{one['rate']:<9g} {one['did']}" for one in found["quiz"]),
         f"cost: {100 * found['share']:.0f} % of a training of {found['updates']:,} updates, {found['seconds']:.1f} s",
         f"use it: {found['use']}",

@@ -120,7 +120,7 @@ class Trial:
             self.curves.append([])
             optimizers = [thing for thing in state.values() if isinstance(thing, torch.optim.Optimizer)]
             self.ramped = bool(self._ramp and optimizers)
-            count = len(self._ramp) or max(1, self._updates * total // ground.total)
+            count = len(self._ramp) or (self._updates and max(1, self._updates * total // ground.total))
             if self.ramped or not self._ramp:
                 with self._ramping(optimizers):
                     yield from self._some(min(count, total), total, stage)
@@ -194,13 +194,15 @@ class Trial:
 
 def valid_loss(model: nn.Module, loss: Callable[..., dict[str, Tensor]], source: Any, most: int) -> tuple[float, int]:
     """The loss on the first examples of `source`, at least `most` if it has them, infinite if it is no number; and how
-    many examples that were."""
-    was, total, over = model.training, 0.0, 0
+    many examples that were. Batches are normalised by themselves; the model is left in evaluation mode."""
+    total, over = 0.0, 0
     model.eval()
+    for part in model.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):  # its running means need more updates than these
+            part.train()
     with torch.no_grad():
         for batch in source.sweep(min(most, 500)):
             total, over = total + float(loss(model, batch)["loss"]) * len(batch[0]), over + len(batch[0])
             if over >= most:
                 break
-    model.train(was)
     return total / over if over and math.isfinite(total) else math.inf, over

@@ -335,4 +335,7 @@ def test_the_quiz_hides_its_answer(studying: Callable[..., dict[str, Any]]) -> N
     assert "very high" not in before.split("Which rate is very high, high, good, low?")[-1]
     for one in found["quiz"]:
         assert f"{one['rate']:g}" in answer
+    narrow = found | {"low": 0.1, "high": 0.2}
+    assert not any(line.startswith("a wide interval") for line in lines(narrow))
+    assert any(line.startswith("a wide interval") for line in lines(found | {"low": 0.01, "high": 0.2}))
     assert RANGE[0] < found["rate"] < RANGE[1]
