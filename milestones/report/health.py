@@ -53,7 +53,9 @@ def _courses(before: str, looks: list[Mapping[str, Any]]) -> str:
         for name in chosen:
             update = 100 * number(layers.get(name, {}).get("update"))
             courses[name].append(update if update > 0 else float("nan"))
-    text = chart(f"{before}norm of the gradient", {"gradient": (steps, norms)}, xlabel="step")
+    text = ""
+    if any(norm > 0 for norm in norms):  # a page may reckon its gradients by itself
+        text = chart(f"{before}norm of the gradient", {"gradient": (steps, norms)}, xlabel="step")
     moves = {name: (steps, values) for name, values in courses.items()}
     return text + chart(f"{before}a step's share of the weights, %", moves, xlabel="step", logy=True)
 
