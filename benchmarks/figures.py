@@ -27,6 +27,7 @@ RESULT = re.compile(r"^(Result {6})(.*?)(?=^\S|^\"\"\"|\Z)", re.MULTILINE | re.D
 PAGES = {
     "perceptron": ["perceptron"],
     "roman": ["roman"],
+    "parity": ["parity"],
     "mlp": ["mlp"],
     "lenet1989": ["lenet1989 paper", "lenet1989 modern"],
     "lenet": ["lenet"],

@@ -24,6 +24,9 @@ PAGES = {
     "roman": Tiny(
         {"largest": 30, "examples": 200, "steps": 20, "batch": 16, "hidden": 16}, texts=("XIV + VIII", "3+4", "i+xxx")
     ),
+    "parity": Tiny(
+        {"bits": 8, "examples": 200, "steps": 12, "batch": 16, "width": 6, "hidden": 8}, texts=("10110", "0", "1 1 0")
+    ),
     "mlp": Tiny({"steps": 40, "batch": 16, "hidden": [8]}, "table"),
     "lenet1989": Tiny({"passes": 6}, "digits", 9760),
     "lenet": Tiny({"steps": 30, "batch": 16}, "digits", 61706),
