@@ -24,6 +24,8 @@ from measure import ROOT, Value, clean, run, say, spread, table
 
 PARTS = {
     "perceptron": ["train", "perceptron"],
+    "roman": ["train", "roman"],
+    "parity": ["train", "parity"],
     "mlp": ["train", "mlp"],
     "lenet1989 paper": ["train", "lenet1989", "--preset", "paper", "--data", "usps", "--split", "final"],
     "lenet1989 modern": ["train", "lenet1989", "--preset", "modern", "--data", "usps", "--split", "final"],
@@ -117,7 +119,7 @@ def main() -> int:
     parser.add_argument("--fresh", action="store_true", help="measure again what was measured already")
     args: Any = parser.parse_args()
     seeds = 1 if args.quick else args.seeds
-    code = project("perceptron", "mlp", "lenet1989", "lenet", "zipcode", "alexnet", "resnet")
+    code = project("perceptron", "roman", "parity", "mlp", "lenet1989", "lenet", "zipcode", "alexnet", "resnet")
     files = [*(p for p in code if p.exists()), Path(__file__)]
     results = Results(
         "digits",

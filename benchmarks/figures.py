@@ -27,6 +27,8 @@ BLOCK = re.compile(r"(<!-- figures:(\w+) -->\n)(.*?)(<!-- /figures -->)", re.DOT
 RESULT = re.compile(r"^(Result {6})(.*?)(?=^\S|^\"\"\"|\Z)", re.MULTILINE | re.DOTALL)
 PAGES = {
     "perceptron": ["perceptron"],
+    "roman": ["roman"],
+    "parity": ["parity"],
     "mlp": ["mlp"],
     "lenet1989": ["lenet1989 paper", "lenet1989 modern"],
     "lenet": ["lenet"],

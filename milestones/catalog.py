@@ -32,6 +32,8 @@ TIMELINE = (
     Entry(
         "perceptron", 1958, "a unit that learns from its mistakes, and what it cannot", "milestones.systems.perceptron"
     ),
+    Entry("roman", 1961, "how numbers are written decides what a net can learn of them", "milestones.systems.roman"),
+    Entry("parity", 1969, "what a shallow net does not learn, and depth or recurrence do", "milestones.systems.parity"),
     Entry("mlp", 1986, "back-propagation teaches hidden units what to represent", "milestones.systems.mlp"),
     Entry("lenet1989", 1989, "a net that learns its own detectors reads zip codes", "milestones.systems.lenet1989"),
     Entry("lenet", 1998, "convolutional nets beat hand-made features at reading", "milestones.systems.lenet"),

@@ -47,7 +47,8 @@ def wilson(wrong: int, over: int) -> tuple[float, float]:
     rate, z2 = wrong / over, Z95**2
     middle = (rate + z2 / (2 * over)) / (1 + z2 / over)
     half = Z95 / (1 + z2 / over) * math.sqrt(rate * (1 - rate) / over + z2 / (4 * over**2))
-    return 100 * max(0.0, middle - half), 100 * min(1.0, middle + half)
+    # Rounding must not move an edge past the rate.
+    return 100 * max(0.0, min(rate, middle - half)), 100 * min(1.0, max(rate, middle + half))
 
 
 def answers(model: nn.Module, source: Any, size: int = 500) -> tuple[Tensor, Tensor]:

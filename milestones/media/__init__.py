@@ -2,10 +2,11 @@
 core."""
 
 from .files import read
+from .history import history
 from .image import Image, mosaic, tiles
 from .records import Curve, Heat, Listing, Media, Number, Ranking, Row, Surface, Text
 
 __all__ = [
     "Curve", "Heat", "Image", "Listing", "Media", "Number", "Ranking", "Row", "Surface", "Text",
-    "mosaic", "read", "tiles",
+    "history", "mosaic", "read", "tiles",
 ]  # fmt: skip

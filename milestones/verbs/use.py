@@ -1,4 +1,4 @@
-"""use RUN FILE ...: give a run pictures or rows of your own."""
+"""use RUN FILE ...: give a run pictures, rows or words of your own."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     takes = trained.system.takes
     names, inputs = [], []
     for word in args.inputs:
-        found = read(word)
+        found = read(word, takes)
         for number, item in enumerate(found):
             if not isinstance(item, takes):
                 want = " or ".join(kind.__name__.lower() for kind in takes) or "no input"

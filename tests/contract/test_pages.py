@@ -226,7 +226,7 @@ def test_save_load_use(page: Page, trained: Path, place: Path) -> None:
     assert not one.model.training
     for name, tensor in load_file(trained / "weights.safetensors").items():
         assert torch.equal(tensor, one.model.state_dict()[name])
-    inputs = [item for file in tiny.inputs(page.like, one.facts, place) for item in read(file)]
+    inputs = [item for file in tiny.inputs(page.like, one.facts, place) for item in read(file, one.system.takes)]
     assert inputs
     assert all(isinstance(item, one.system.takes) for item in inputs)
     answers = [[{k: v.plain() for k, v in answer.items()} for answer in run.use(inputs)] for run in (one, two)]

@@ -16,11 +16,18 @@ class Tiny(NamedTuple):
     settings: dict[str, Any] = {}  # noqa: RUF012  (never changed)
     data: str = ""  # "digits", "table", or "" for the page's own
     parameters: int | None = None  # of the paper, for ten classes
+    texts: tuple[str, ...] = ()  # what `use` takes, of a page that takes words
 
 
 PAGES = {
     "descent": Tiny({"surface": "himmelblau", "steps": 30, "starts": 16}),
     "perceptron": Tiny({"examples": 120, "inputs": 6, "passes": 30, "margin": 0.01}),
+    "roman": Tiny(
+        {"largest": 30, "examples": 200, "steps": 20, "batch": 16, "hidden": 16}, texts=("XIV + VIII", "3+4", "i+xxx")
+    ),
+    "parity": Tiny(
+        {"bits": 8, "examples": 200, "steps": 12, "batch": 16, "width": 6, "hidden": 8}, texts=("10110", "0", "1 1 0")
+    ),
     "mlp": Tiny({"steps": 40, "batch": 16, "hidden": [8]}, "table"),
     "lenet1989": Tiny({"passes": 6}, "digits", 9760),
     "lenet": Tiny({"steps": 30, "batch": 16}, "digits", 61706),
@@ -69,7 +76,11 @@ def table(path: Path, count: int = 120) -> Path:
 
 
 def inputs(page: str, facts: dict[str, Any], folder: Path) -> list[Path]:
-    """Files that `use` takes: a picture of a digit, or rows."""
+    """Files that `use` takes: a picture of a digit, words, or rows."""
+    if facts["kind"] == "text":
+        words = folder / f"{page}.txt"
+        words.write_text("\n".join(of(page).texts) + "\n", encoding="utf-8")
+        return [words]
     if facts["kind"] == "pictures":
         from PIL import Image
 

@@ -26,6 +26,8 @@ from milestones.verbs.execute import Order, begin
 QUICK = {
     "descent": (50.0, 10.0, 120.0),  # percent of races that do not end at a lowest minimum; set after the first run
     "perceptron": (5.0, 0.0, 30.0),  # 0 is believable: the clouds are separable by construction
+    "roman": (15.0, 0.05, 180.0),  # percent of sums in Arabic numerals that are wrong
+    "parity": (5.0, 0.0, 180.0),  # of the recurrent net; 0 is believable: a state of one bit is exact
     "mlp": (4.0, 0.5, 180.0),
     "lenet1989": (4.0, 0.4, 180.0),
     "lenet": (1.6, 0.3, 180.0),

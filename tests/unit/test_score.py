@@ -31,6 +31,10 @@ def test_wilson_holds_the_rate(pair: tuple[int, int]) -> None:
     assert 100 * wrong / over - 1e-9 <= high <= 100
 
 
+def test_wilson_of_all_and_of_none_ends_there_in_spite_of_rounding() -> None:
+    assert all(wilson(n, n)[1] == 100.0 and wilson(0, n)[0] == 0.0 for n in range(1, 500))
+
+
 @pytest.mark.parametrize(("wrong", "over"), [(0, 20), (1, 100), (50, 100), (81, 263), (9999, 10000)])
 def test_wilson_solves_its_equation(wrong: int, over: int) -> None:
     """The bounds are the rates p at which the observed one is 1.96 standard errors away (by bisection)."""
