@@ -8,7 +8,7 @@ import math
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -126,7 +126,7 @@ class Run:
         self.rng.manual_seed(number)
 
     @contextlib.contextmanager
-    def member(self, number: int) -> Iterator[None]:
+    def member(self, number: int) -> Generator[None]:
         """Within, one member of an ensemble is made or trained: its own randomness and stages; the first one shows."""
         place, self._member, self.showing = self.place, f"m{number}_", number == 0
         self.place = place._replace(seed=key(place.seed, "member", number))
