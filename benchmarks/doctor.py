@@ -47,10 +47,9 @@ def worker(question: Value) -> Value:
         times: list[tuple[bool, float]] = []
         looks = sum(vitals.due(step, total) for step in range(total))
         most = min(total, BLOCK * blocks)
-        began, taken, now["looking"] = time.perf_counter(), 0, False
-        for step in plain_steps(self, total, stage, **state):
+        began, now["looking"] = time.perf_counter(), False
+        for taken, step in enumerate(plain_steps(self, total, stage, **state), start=1):
             yield step
-            taken += 1
             if taken % BLOCK == 0:  # the loop asks for the next step after this
                 times.append((now["looking"], (time.perf_counter() - began) / (BLOCK - 1)))
                 now["looking"] = not now["looking"]
@@ -77,10 +76,13 @@ def worker(question: Value) -> Value:
         return wrapped
 
     settings = {"pipelines": False} if hasattr(page(find(name)).system.presets["quick"], "pipelines") else {}
-    with tempfile.TemporaryDirectory() as root, mock.patch.object(Run, "steps", steps):
-        with mock.patch.multiple(execute, look=look, data_checks=timed("data", execute.data_checks),
-                                 model_checks=timed("model", execute.model_checks)):  # fmt: skip
-            execute.begin(name, settings, execute.Order(), root)
+    asked = {what: timed(what, getattr(execute, what)) for what in ("data_checks", "model_checks")}
+    with (
+        tempfile.TemporaryDirectory() as root,
+        mock.patch.object(Run, "steps", steps),
+        mock.patch.multiple(execute, look=look, **asked),
+    ):
+        execute.begin(name, settings, execute.Order(), root)
     return {"stages": stages, "questions": questions}
 
 
