@@ -326,9 +326,7 @@ def ensemble(found: Value) -> str:
     cells[3] = f"{lenet['cost']:.1f} times one net's; {cells[3]}"
     rows.append(f"| targets | {' | '.join(cells)} |")
     at = lenet["members"]["at_1"][0]
-    told = (
-        f"{found['members']} nets on 3,000 rows of a table, as one batched net: {table['cost']:.1f} times one's cost."
-    )
+    told = f"{found['members']} nets on a table, trained as one batched net: {table['cost']:.1f} times one's cost."
     if at:
         told += (f" Asked for at most 1 % errors, the LeNets answer {at['answered']:.0f} % of the test pictures, "
                  f"{at['error']:.2f} % of them wrong.")  # fmt: skip
