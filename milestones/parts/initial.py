@@ -56,7 +56,7 @@ def lsuv(model: nn.Module, input: Tensor) -> None:
         done.add(layer)
         spread = output.float().std()
         spread = torch.where(spread > 0, spread, torch.ones_like(spread))
-        layer.weight.div_(spread)
+        layer.get_parameter("weight").div_(spread)
         return output / spread  # what it puts out now, as its bias is 0: the paper's iteration ends after one round
 
     hooks = [layer.register_forward_hook(scale) for layer in _weighted(model)]

@@ -50,7 +50,8 @@ STARTS: dict[str, Callable[[nn.Module], None]] = {
 
 class Knobs(Config):
     layers: tuple[Annotated[int, Field(ge=1, le=50)], ...] = Field(
-        default=(1, 2, 3), min_length=1, max_length=10, description="hidden layers of the nets that are compared")  # fmt: skip
+        default=(1, 2, 3), min_length=1, max_length=10, description="hidden layers of the nets that are compared"
+    )
     layer: Kind = Field(default="convolution", description="kind of the hidden layers for pictures")
     weights: int = Field(default=3000, ge=1, le=10_000_000, description="most weights of each net for pictures")
     steps: int = Field(default=600, ge=1, description="optimiser updates of each net for pictures")
@@ -142,11 +143,11 @@ class Nets(nn.Module):
     def __init__(self, knobs: Knobs, channels: int, side: int, classes: int, normal: tuple[float, float]) -> None:
         super().__init__()
         inputs, layers = channels * side**2, sorted(set(knobs.layers))
-        seen = channels if knobs.layer == "convolution" else inputs
+        taken = channels if knobs.layer == "convolution" else inputs
 
         self.pictures, self.waves, self.starts = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
         for n in layers:
-            net = within(knobs.weights, seen, n, classes, knobs.layer)
+            net = within(knobs.weights, taken, n, classes, knobs.layer)
             self.pictures[str(n)] = nn.Sequential(Normalise(*normal), net)
             net = scattered(within(knobs.wave_weights, 1, n, 1, "full"))
             self.waves[str(n)] = nn.Sequential(Normalise(0.5, 0.5), net)
@@ -182,9 +183,9 @@ def loss(model: Nets, batch: Labelled) -> dict[str, Tensor]:
 
 
 def train(knobs: Knobs, model: Nets, data: Data[Labelled], run: Run) -> None:
-    first = data.train.batch(0, min(len(data.train), 500))
-    lsuv(model.starts["lsuv"], first.image)
-    begun = spreads(model, first.image)  # before the steps change it
+    first = next(iter(data.train.sweep(500))).image  # the same in all processes
+    lsuv(model.starts["lsuv"], first)
+    begun = spreads(model, first)  # before the steps change them
     schedule = cosine(knobs.steps, knobs.steps // 10)
     for n, net in model.pictures.items():
         fit(net, loss_of, data.train, run, steps=knobs.steps, batch=knobs.batch, valid=data.valid, schedule=schedule,
@@ -207,10 +208,11 @@ def train(knobs: Knobs, model: Nets, data: Data[Labelled], run: Run) -> None:
 @torch.no_grad()
 def spreads(model: Nets, image: Tensor) -> Curve:
     """The standard deviation of what each layer of the deep net puts out, by its start."""
-    lines = {}
-    for name, (normalise, net) in ((name, net.children()) for name, net in model.starts.items()):
+    lines: dict[str, list[float]] = {}
+    for name, whole in model.starts.items():
+        normalise, net = whole.children()
         x, lines[name] = normalise(image), []
-        for layer in net:
+        for layer in net.children():
             x = layer(x)
             if isinstance(layer, nn.Linear):
                 lines[name].append(float(x.std()))
@@ -240,7 +242,7 @@ def drawn(knobs: Knobs, model: Nets, place: Place) -> Curve:
 
 def score(knobs: Knobs, model: Nets, data: Data[Labelled], place: Place) -> dict[str, Score]:
     scores, test = {}, points(knobs, place, "test")
-    for n, net in reversed(model.pictures.items()):  # the deepest one's error is the page's
+    for n, net in list(model.pictures.items())[::-1]:  # the deepest one's error is the page's
         note = f"{n} hidden layers, {count(net):,} weights"
         scores[f"layers_{n}_error" if scores else "error"] = error_score(net, data.test, note=note)
     for n, net in model.waves.items():
@@ -256,7 +258,7 @@ def read(facts: Facts, images: Sequence[Image]) -> Labelled:
 
 def use(model: Nets, facts: Facts, images: Sequence[Image]) -> list[dict[str, Ranking | Image]]:
     image, answers = read(facts, images).image, []
-    chances = {n: net(image).softmax(-1) for n, net in reversed(model.pictures.items())}
+    chances = {n: net(image).softmax(-1) for n, net in list(model.pictures.items())[::-1]}
     for i, raw in enumerate(image):
         said = {f"{n} hidden": Ranking.of(rows[i], facts["labels"]) for n, rows in chances.items()}
         answers.append({"answer": next(iter(said.values())), **said, "seen": Image(raw[0].numpy())})
