@@ -64,7 +64,7 @@ class Knobs(Config):
     start_steps: int = Field(default=200, ge=1, description="its optimiser updates")
     start_lr: float = Field(default=0.01, gt=0, description="its step size, with a momentum of 0.9")
     batch: int = Field(default=128, ge=1, description="examples per update")
-    lr: float = Field(default=1e-2, gt=0, description="Adam's step size at its peak, for pictures and the wave")
+    lr: float = Field(default=3e-2, gt=0, description="Adam's step size at its peak, for pictures and the wave")
 
 
 class Points(NamedTuple):
@@ -267,7 +267,7 @@ def use(model: Nets, facts: Facts, images: Sequence[Image]) -> list[dict[str, Ra
 
 PRESETS = {
     "quick": Knobs(),
-    "paper": Knobs(layers=(1, 2, 3, 4, 6), steps=5000, wave_steps=10000, start_steps=2000),
-    "full": Knobs(layer="full", weights=13000, lr=5e-3),  # depth is worth nothing here
+    "paper": Knobs(layers=(1, 2, 3, 4, 6), steps=5000, wave_steps=10000, start_steps=2000, lr=1e-2),
+    "full": Knobs(layer="full", weights=13000, lr=1e-2),  # depth is worth nothing here
 }
 system = System(Knobs, PRESETS, prepare, build, train, score, use, takes=(Image,), read=read, loss=loss)
