@@ -34,6 +34,7 @@ PAGES = {
     "lenet": ["lenet"],
     "zipcode": ["zipcode"],
     "alexnet": ["alexnet"],
+    "depth": ["depth"],
     "resnet": ["resnet", "resnet fashion", "resnet fashion long"],
 }
 WIDTH, INDENT, MOST_LINES = 110, 12, 5
