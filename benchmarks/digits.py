@@ -32,6 +32,7 @@ PARTS = {
     "lenet": ["train", "lenet", "--split", "final"],
     "zipcode": ["train", "zipcode"],
     "alexnet": ["train", "alexnet"],
+    "depth": ["train", "depth"],
     "resnet": ["train", "resnet"],
     "resnet fashion": ["train", "resnet", "--preset", "fashion", "--data", "fashion"],
     "resnet fashion long": ["train", "resnet", "--preset", "fashion-long", "--data", "fashion"],
@@ -119,7 +120,9 @@ def main() -> int:
     parser.add_argument("--fresh", action="store_true", help="measure again what was measured already")
     args: Any = parser.parse_args()
     seeds = 1 if args.quick else args.seeds
-    code = project("perceptron", "roman", "parity", "mlp", "lenet1989", "lenet", "zipcode", "alexnet", "resnet")
+    code = project(
+        "perceptron", "roman", "parity", "mlp", "lenet1989", "lenet", "zipcode", "alexnet", "depth", "resnet"
+    )
     files = [*(p for p in code if p.exists()), Path(__file__)]
     results = Results(
         "digits",

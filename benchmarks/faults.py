@@ -12,6 +12,7 @@ left out. Trainings are short: 300 updates or so on the embedded digits.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -190,7 +191,7 @@ INJECT: dict[str, Value] = {
 def trained(name: str, settings: dict[str, Any], fault: Value, preset: str = "quick", keep: str = "") -> Value:
     """What the doctor finds in a short training with a fault; its run folder goes to `keep`, if that is named."""
     module = page(find(name))
-    system, loss = module.system, module.loss
+    system, loss = module.system, getattr(module, "loss", None)
 
     def prepare(knobs: Any, place: Any) -> Any:
         data = system.prepare(knobs, place)
@@ -211,7 +212,7 @@ def trained(name: str, settings: dict[str, Any], fault: Value, preset: str = "qu
         settings = {**settings, "lr": lr * fault["lr"]}
     changed = dataclasses.replace(system, prepare=prepare, build=build, loss=signed if system.loss else None)
     with tempfile.TemporaryDirectory() as root, mock.patch.object(module, "system", changed):
-        with mock.patch.object(module, "loss", signed):
+        with mock.patch.object(module, "loss", signed) if loss else contextlib.nullcontext():
             try:
                 begin(name, settings, Order(preset=preset, plan="exact"), root)
                 problem = ""
@@ -291,13 +292,14 @@ def summary(results: Results) -> None:
     """Recall of both halves, alarms on healthy trainings, and whether the first finding names the fault."""
     wanted = {fault["name"]: set(fault["findings"]) for fault in FAULTS}
     counts: dict[str, list[tuple[bool, bool]]] = {"open": [], "held": []}
-    alarms = []
+    alarms, missed = [], []
     for key, part in results.content["parts"].items():
         names = [one["name"] for one in part["findings"]]
         kind, *rest = key.split(", ")
         if kind == "healthy":
             alarms.append((bool(names), key))
         else:
+            missed += [] if wanted[rest[0]] & set(names) else [rest]
             counts[kind].append((bool(wanted[rest[0]] & set(names)), bool(names) and names[0] in wanted[rest[0]]))
     rows, found = [], {}
     for half, each in counts.items():
@@ -309,7 +311,7 @@ def summary(results: Results) -> None:
             rows.append([half, str(len(each)), f"{100 * hits / len(each):.0f} % [{low:.0f}, {high:.0f}]", str(first)])
     found["healthy"] = {"trainings": len(alarms), "alarms": sum(alarm for alarm, _ in alarms),
                         "which": [key for alarm, key in alarms if alarm]}  # fmt: skip
-    results.write(**found)
+    results.write(**found, missed=missed)
     say(table(["half", "faults", "found", "named first"], rows))
     say(f"healthy trainings: {len(alarms)}, with alarms: {found['healthy']['alarms']} {found['healthy']['which']}")
     say(f"written to {results.path}")

@@ -3,7 +3,7 @@
     python benchmarks/figures.py [--check]
 
 It reads results/*.json only. In a Markdown file it replaces what stands between `<!-- figures:NAME -->` and
-`<!-- /figures -->` (NAME: timeline, speed, overhead, start, photos, lr); in a page's docstring the text of the field
+`<!-- /figures -->` (NAME: a key of BLOCKS); in a page's docstring the text of the field
 Result. With --check nothing is written: the difference is printed and the exit code is 1.
 """
 
@@ -34,6 +34,7 @@ PAGES = {
     "lenet": ["lenet"],
     "zipcode": ["zipcode"],
     "alexnet": ["alexnet"],
+    "depth": ["depth"],
     "resnet": ["resnet", "resnet fashion", "resnet fashion long"],
 }
 WIDTH, INDENT, MOST_LINES = 110, 12, 5
@@ -278,6 +279,63 @@ def rates(found: Value) -> str:
     return "\n".join([*rows, "", f"{total}; {seeds} at each rate{scale}; `benchmarks/lr.py` on {where(found)}."])
 
 
+def faults(found: Value) -> str:
+    """One row a half of the faults, one of healthy trainings, and which faults were missed."""
+    summary, titles = found["summary"], {"open": "in view while the rules were made", "held": "held back, tried once"}
+    rows = ["| faults | put in | found (95 %) | named first |", "|---|---|---|---|"]
+    for half, title in titles.items():
+        if part := summary.get(half):
+            rows.append(f"| {title} | {part['faults']} | {part['found']}: {part['recall']:.0f} % ({part['low']:.0f} to "
+                        f"{part['high']:.0f}) | {part['named_first']} |")  # fmt: skip
+    missed = [f"{name} ({page})" for name, page in summary["missed"]]
+    healthy = summary["healthy"]
+    told = f"Healthy trainings: {healthy['trainings']}, with alarms: {healthy['alarms']}"
+    told += f" ({'; '.join(key.removeprefix('healthy, ') for key in healthy['which'])})." if healthy["which"] else "."
+    told += f" Missed: {', '.join(missed) or 'none'}."
+    return "\n".join([*rows, "", f"{told} One seed each; `benchmarks/faults.py` on {where(found)}."])
+
+
+def doctor(found: Value) -> str:
+    """One row a page: what the doctor's looks and questions cost."""
+    rows = ["| | a step, ms | a look more, ms | looks in a run | share of the training | questions, s |",
+            "|---|---|---|---|---|---|"]  # fmt: skip
+    for name, page in found["summary"]["pages"].items():
+        stages = list(page["stages"].values())
+        cells = [", ".join(f"{stage[key]:.{digits}f}" for stage in stages) or "none"
+                 for key, digits in (("step_ms", 1), ("look_ms", 1), ("looks", 0))]  # fmt: skip
+        dirty = " (disturbed)" if page["dirty"] else ""
+        rows.append(f"| `{name}`{dirty} | {' | '.join(cells)} | {page['share']:.1f} % | "
+                    f"{page['questions_seconds']:.2f} |")  # fmt: skip
+    return "\n".join([*rows, "", f"Preset `quick`; medians; `benchmarks/doctor.py` on {where(found)}."])
+
+
+def ensemble(found: Value) -> str:
+    """One net beside many that answer as one."""
+    lenet, table = found["summary"]["lenet"], found["summary"]["table"]
+    rows = ["| LeNet, Fashion-MNIST | accuracy, % | log loss | calibration error, % | training, s |",
+            "|---|---|---|---|---|"]  # fmt: skip
+    for kind, title in (("one", "one net"), ("members", f"{found['members']} nets")):
+        part = lenet[kind]
+        rows.append(f"| {title} | {part['accuracy']['mean']:.2f} | {part['log_loss']['mean']:.4f} | "
+                    f"{part['calibration_error']['mean']:.2f} | {part['seconds']['mean']:.0f} |")  # fmt: skip
+    cells = []
+    for key in ("accuracy", "log_loss", "calibration_error", "cost"):
+        target = lenet["targets"][key]
+        value = lenet["cost"] if key == "cost" else lenet["members"][key]["mean"]
+        reached = value >= target if key == "accuracy" else value <= target
+        cells.append(f"{target:g}: {'reached' if reached else 'missed'}")
+    cells[3] = f"{lenet['cost']:.1f} times one net's; {cells[3]}"
+    rows.append(f"| targets | {' | '.join(cells)} |")
+    at = lenet["members"]["at_1"][0]
+    told = f"{found['members']} nets on a table, trained as one batched net: {table['cost']:.1f} times one's cost."
+    if at:
+        told += (f" Asked for at most 1 % errors, the LeNets answer {at['answered']:.0f} % of the test pictures, "
+                 f"{at['error']:.2f} % of them wrong.")  # fmt: skip
+    seeds = len(lenet["members"]["seeds"])
+    told += f" {seeds} seed{'s' * (seeds > 1)}"
+    return "\n".join([*rows, "", f"{told}; `benchmarks/ensemble.py` on {where(found)}."])
+
+
 TRAINED = {
     "cifar": "`resnet --preset photos --width 32`, {steps:,} updates",
     "wide": "`resnet` at width 64, 60 updates",
@@ -292,6 +350,9 @@ BLOCKS: dict[str, tuple[str, Callable[[Value], str]]] = {
     "throughput": ("throughput", throughput),
     "ablations": ("ablations", ablations),
     "lr": ("lr", rates),
+    "faults": ("faults", faults),
+    "doctor": ("doctor", doctor),
+    "ensemble": ("ensemble", ensemble),
 }
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 from .vitals import layers_of
 
 FEWEST_STEPS = 50  # before that nothing is said of how it learns
+SILENT = 70  # percent of a layer's units; rectified nets of many units do well with half of them silent over a batch
 
 Sure = Literal["certain", "likely", "possible"]
 ORDER = ("certain", "likely", "possible")
@@ -228,7 +229,7 @@ def _signals(of: Case) -> Iterator[Finding]:
     hidden = [layer for layer in last[1:] if "spread" in layer]
     dead = max(hidden, key=lambda layer: number(layer.get("dead")), default={})
     worst = number(dead.get("dead"))
-    if worst >= 50:
+    if worst >= SILENT:
         yield Finding("dead_units", "certain" if worst > 90 else "likely", f"{worst:.0f} % of the units before "
                       f"{dead['name']} say the same to every example", "Lower the step size, or draw new starting "
                       "weights with biases near 0; a leaky unit cannot die")  # fmt: skip

@@ -42,15 +42,6 @@ def norm(kind: str, width: int, maps: bool = False) -> nn.Module:
     return nn.GroupNorm(width // size, width)  # one group is layer normalisation, of maps too
 
 
-def glorot(model: nn.Module) -> None:
-    """Draw the weights of all linear and convolutional layers anew after Glorot & Bengio (2010), biases 0."""
-    for layer in model.modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d):
-            nn.init.xavier_uniform_(layer.weight)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-
-
 @torch.no_grad()
 def whiten(layer: nn.Conv2d, image: Tensor, least: float = 5e-3) -> None:
     """Set `layer` ("2 C h w" filters over C channels) to the principal directions of the patches of `image`

@@ -139,7 +139,7 @@ def _asked(system: System[Any, Any, Any, Any], model: nn.Module, batch: Any) -> 
         torch.manual_seed(asked := asked_before[0] + 1)
         asked_before[0] = asked
         look = system.probe(model, of)  # type: ignore[misc]
-        return look.scores(look.input).float().flatten(1)
+        return look.scores(look.input).float().reshape(len(of[0]), -1)  # one number per row is a vector
 
     asked_before = [0]
     once, twice, alone = scores(batch), scores(batch), scores(type(batch)(*(field[:1] for field in batch)))

@@ -30,7 +30,8 @@ from ..data.pictures import pictures, seen
 from ..media import Image, Ranking, tiles
 from ..parts.augment import augmented, chained
 from ..parts.distort import distorted
-from ..parts.layers import Normalise, glorot, norm
+from ..parts.initial import glorot
+from ..parts.layers import Normalise, norm
 from ..parts.metrics import error_rate
 
 

@@ -33,6 +33,20 @@ PAGES = {
     "lenet": Tiny({"steps": 30, "batch": 16}, "digits", 61706),
     "zipcode": Tiny({"lines": 120, "single_steps": 8, "steps": 16, "batch": 8, "width": 4}, "digits"),
     "alexnet": Tiny({"steps": 16, "batch": 8, "crop": 24, "side": 26}, "digits"),
+    "depth": Tiny(
+        {
+            "steps": 8,
+            "wave_steps": 8,
+            "start_steps": 6,
+            "start_layers": 4,
+            "start_width": 8,
+            "batch": 16,
+            "weights": 400,
+            "wave_weights": 40,
+            "layers": [1, 2],
+        },
+        "digits",
+    ),
     "resnet": Tiny({"steps": 20, "batch": 8, "width": 4, "side": 16}, "digits"),
 }
 

@@ -33,6 +33,7 @@ QUICK = {
     "lenet": (1.6, 0.3, 180.0),
     "zipcode": (8.0, 0.3, 200.0),  # percent of lines not right
     "alexnet": (2.0, 0.3, 200.0),
+    "depth": (10.0, 1.0, 180.0),  # of three hidden layers, 3,000 weights; a prototype had 4.5 to 7.2 when this was set
     "resnet": (1.2, 0.15, 200.0),
 }
 
