@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import time
@@ -12,13 +13,13 @@ import torch
 from torch import nn
 
 from ..core.errors import UserError
-from ..core.plan import Plan
 from ..core.run import Run
 from ..core.source import Facts, Place
 from ..core.system import System
 from ..parts.calibration import temperature
 from ..parts.ensemble import Ensemble, Together
 from ..report.evidence import learned_from, outputs
+from .trial import Ground, Over, Trial
 
 CLEARLY = 1.5  # times as fast a batched net must be: where it pays, it is five times
 TURNS, SECONDS = 100, 1.5  # of a trial, at most; four turns at least
@@ -26,34 +27,12 @@ SMALL = 16  # examples, to see whether losses agree
 ELEMENTWISE = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad")  # each weight's step depends on its own gradients alone
 
 
-class Scout:
-    """Stands in for a Run, to see how a page would train: it keeps what `fit` measures and saves, and takes no step."""
-
-    def __init__(self, place: Place) -> None:
-        self.place, self.plan, self.rng, self.step = place, Plan(), torch.Generator(), 0
-        self.showing, self.ended = False, "scouted"
-        self.probes: list[Any] = []
-        self.optimizers: list[Any] = []
-
-    def measure(self, model: nn.Module, probe: Any, examples: int) -> None:
-        self.probes.append(probe)
-
-    def steps(self, total: int, stage: str = "train", /, **state: Any) -> Iterator[int]:
-        self.optimizers.append(state.get("optimizer"))
-        return iter(())
-
-    def enough(self) -> None: ...
-    def log(self, **_: Any) -> None: ...
-    def show(self, **_: Any) -> None: ...
-    def every(self, n: int) -> bool:
-        return False
-
-
-def scouted(system: System[Any, Any, Any, Any], knobs: Any, model: nn.Module, data: Any, place: Place) -> Scout:
-    scout: Any = Scout(place)
-    with torch.random.fork_rng(devices=[]):
-        system.train(knobs, model, data, scout)
-    return scout
+def scouted(system: System[Any, Any, Any, Any], knobs: Any, model: nn.Module, data: Any, place: Place) -> Trial:
+    """How a page would train: what `fit` measures and saves, without a step."""
+    trial: Any = Trial(Ground("exact"), place, 0, through=True)
+    with torch.random.fork_rng(devices=[]), contextlib.suppress(Over):
+        system.train(knobs, model, data, trial)
+    return trial
 
 
 class Abreast:

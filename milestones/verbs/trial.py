@@ -71,7 +71,7 @@ class Ground:
 class Trial:
     """Stands in for a Run: the same public names, and no folder. `steps` yields some of a stage's numbers, evenly
     spaced, so that the page runs through its own schedule in `updates` updates of all that is studied; then it raises
-    Over. With none, the trial only looks at the stages.
+    Over. With none, the trial only looks at the stages; `through` all of them, and what comes after.
 
     With a `ramp`, one rate an update of a stage, these replace the optimiser's own; a group keeps its ratio to `base`.
     Where the page gives `steps` no optimiser, nothing can be ramped, and no number comes.
@@ -79,13 +79,15 @@ class Trial:
     """
 
     def __init__(self, ground: Ground, place: Place, updates: int, shift: float = 0.0,
-                 ramp: Sequence[float] = (), base: float = 1.0) -> None:  # fmt: skip
+                 ramp: Sequence[float] = (), base: float = 1.0, through: bool = False) -> None:  # fmt: skip
         self.ground, self.place, self.plan = ground, place, ground.plan
         self.step, self.ended, self.restored, self.rate, self.seconds = 0, "study", False, 0.0, 0.0
         self.showing = False
         self.rng = torch.Generator(device=place.device)
         self.curves: list[list[float]] = []  # the losses before each update, for each stage that is studied
-        self.ramped = False
+        self.probes: list[Any] = []  # what was to be measured
+        self.optimizers: list[Any] = []  # of each stage
+        self.ramped, self._through = False, through
         self._updates, self._shift, self._ramp, self._base = updates, shift, ramp, base
         self._is_enough, self._studied = False, False
 
@@ -121,6 +123,7 @@ class Trial:
     def steps(self, total: int, stage: str = STAGE, /, **state: Stateful) -> Iterator[int]:
         """Some of the numbers below `total`. An earlier stage is trained once a study, and restored from then on."""
         self.seed(stage)
+        self.optimizers.append(state.get("optimizer"))
         ground, looking = self.ground, stage not in self.ground.stages
         ground.stages[stage] = Cost(total, *ground.probed)
         ground.probed, self._is_enough = (0, 1.0), False
@@ -136,7 +139,7 @@ class Trial:
             if self.lost or stage == ground.studied[-1]:
                 raise Over
         elif looking:
-            if stage == STAGE:
+            if stage == STAGE and not self._through:
                 raise Over
         elif stage in ground.kept:
             for name, thing in state.items():
@@ -192,6 +195,7 @@ class Trial:
 
     def measure(self, model: nn.Module, probe: Callable[[Any, Plan], Tensor], examples: int) -> None:
         """The plan is measured, or looked up, once a study."""
+        self.probes.append(probe)
         ground = self.ground
         if ground.given is None and not ground.plan.machine:
             ground.plan = measure(model, probe, examples, None, self.place.device)
