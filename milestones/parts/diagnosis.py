@@ -180,7 +180,7 @@ def _data(of: Case) -> Iterator[Finding]:
     mean, spread = number(train.get("mean")), number(train.get("spread"))
     for title, split in splits.items():
         gap, wider = number(split.get("mean")) - mean, number(split.get("spread")) / spread if spread else math.nan
-        if abs(gap) > 0.5 * spread or wider > 2 or wider < 0.5:
+        if (abs(gap) > 0.5 * spread or wider > 2 or wider < 0.5) and not of.data.get("shifted"):
             there = f"{number(split.get('mean')):.3g} and spread {number(split.get('spread')):.3g}"
             yield Finding("split_shift", "likely", f"{title} inputs have mean {there}, training inputs {mean:.3g} and "
                           f"{spread:.3g}", "Prepare both in the same way, from the same source")  # fmt: skip
