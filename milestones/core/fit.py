@@ -41,15 +41,16 @@ def fit(model: M, loss: Callable[[M, B], dict[str, Tensor]], source: Source[B], 
     """Minimise `loss` over `source`: the plain loop. It has no hooks and shall get none.
 
     `schedule(step)` multiplies the optimiser's rates. `clip` bounds the gradient's norm. `patience` ends the stage
-    after so many evaluations on `valid` without a lower loss. `average` is the decay of an exponential mean of the
-    weights, with which `model` ends and is evaluated.
+    after so many evaluations on `valid` without a lower loss; `model` ends with the weights of the lowest. `average` is
+    the decay of an exponential mean of the weights, with which `model` ends and is evaluated.
     """
     run.measure(model, lambda twin, plan: loss(twin, plan.lay(source.batch(0, batch)))["loss"], batch)
     rates = [group["lr"] for group in optimizer.param_groups]
     memo, device = Memo(best=math.inf, since=0), run.place.device
     mean = copy.deepcopy(model) if average else model
-    state: dict[str, Stateful] = {"model": model, "optimizer": optimizer, "memo": memo}
-    for step in run.steps(steps, stage, **state, **({"mean": mean} if average else {})):
+    best = copy.deepcopy(model) if patience else mean
+    twins: dict[str, Stateful] = ({"mean": mean} if average else {}) | ({"best": best} if patience else {})
+    for step in run.steps(steps, stage, model=model, optimizer=optimizer, memo=memo, **twins):
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * schedule(step)
         with run.plan.running(device):
@@ -65,12 +66,13 @@ def fit(model: M, loss: Callable[[M, B], dict[str, Tensor]], source: Source[B], 
         if valid and run.every(max(len(source) // batch, steps // 40, 1)):
             found = evaluate(mean, loss, valid)
             run.log(**{f"valid_{name}": value for name, value in found.items()})
-            memo.since = 0 if found["loss"] < memo.best else memo.since + 1
-            memo.best = min(memo.best, found["loss"])
-            if patience and memo.since >= patience:
+            memo.since, memo.best = (0, found["loss"]) if found["loss"] < memo.best else (memo.since + 1, memo.best)
+            if patience and not memo.since:
+                best.load_state_dict(mean.state_dict())
+            elif patience and memo.since >= patience:
                 run.enough()
-    if average:
-        model.load_state_dict(mean.state_dict())
+    if average or patience:
+        model.load_state_dict((best if memo.best < math.inf else mean).state_dict())
 
 
 @torch.no_grad()
@@ -82,9 +84,8 @@ def blend(mean: nn.Module, model: nn.Module, decay: float) -> None:
         kept.copy_(now)
 
 
-def evaluate(
-    model: M, loss: Callable[[M, B], dict[str, Tensor]], source: Source[Any], size: int = 500
-) -> dict[str, float]:
+def evaluate(model: M, loss: Callable[[M, B], dict[str, Tensor]], source: Source[Any],
+             size: int = 500) -> dict[str, float]:  # fmt: skip
     """The mean of each term of `loss` over a sweep, in evaluation mode and float32."""
     was, sums, over = model.training, {}, 0
     model.eval()

@@ -193,9 +193,8 @@ class Run:
                 look.close()
             raise
         self.step, self.seconds = min(self.step + 1, total), clock.spent()
-        self._minutes = (
-            None if self._minutes is None else self._minutes - clock.here() / 60
-        )  # the rest is for later stages
+        if self._minutes is not None:
+            self._minutes -= clock.here() / 60  # the rest is for later stages
         self.rate = self.step * self._examples / max(self.seconds, 1e-9)
         self._save(path, state, clock, done=True)
 

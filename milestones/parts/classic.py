@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
 Task = Literal["classes", "numbers"]
+SIZES = (100, 300, 1000, 3000)  # training examples at which pipelines are compared, before all
 LEAST_SIDE = 8  # pixels: two cells of HOG
+
+
+def task_of(facts: Mapping[str, Any]) -> tuple[Task, int]:
+    """What is to be predicted, and the side of pictures, 0 for tables."""
+    return "classes" if "labels" in facts else "numbers", facts.get("side", 0)
 
 
 def hog(image: Shaped[np.ndarray, "N H W"], cell: int = 4, bins: int = 9) -> Float[np.ndarray, "N F"]:

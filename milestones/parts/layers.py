@@ -27,6 +27,21 @@ class Normalise(nn.Module):
         return (raw.float() - self.mean) * self.scale
 
 
+def norm(kind: str, width: int, maps: bool = False) -> nn.Module:
+    """The layer that normalises "B D", or `maps` "B D H W", of `width` D; each unit then has a gain and a shift.
+
+    `kind`: "batch", each unit over the batch and the map (Ioffe & Szegedy 2015), in evaluation by its running mean and
+    variance; "layer", each example over all (Ba, Kiros & Hinton 2016); "group", each example over equal groups of its
+    units, of eight or, where that does not divide them, the next number that does (Wu & He 2018); "none".
+    """
+    if kind == "none":
+        return nn.Identity()
+    if kind == "batch":
+        return nn.BatchNorm2d(width) if maps else nn.BatchNorm1d(width)
+    size = width if kind == "layer" else next(n for n in range(min(8, width), width + 1) if width % n == 0)
+    return nn.GroupNorm(width // size, width)  # one group is layer normalisation, of maps too
+
+
 @torch.no_grad()
 def whiten(layer: nn.Conv2d, image: Tensor, least: float = 5e-3) -> None:
     """Set `layer` ("2 C h w" filters over C channels) to the principal directions of the patches of `image`

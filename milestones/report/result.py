@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .pictures import Html, grid, number, pairs, short, words
@@ -17,6 +17,18 @@ def part(record: Mapping[str, Any], name: str) -> dict[str, Any]:
     """A record in a record, {} where there is none."""
     value = record.get(name)
     return value if isinstance(value, dict) else {}
+
+
+def early(knobs: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], step: int) -> str:
+    """What early stopping did in a training of `step` updates, by its log; "" where a page has none, or it is off."""
+    losses = [(line["valid_loss"], line["step"]) for line in lines if "valid_loss" in line]
+    patience = knobs.get("patience")
+    if not patience or not losses:
+        return ""
+    best, at = min(losses)
+    end = f"ended at step {step:,} of {knobs['steps']:,}: no lower loss in {patience} evaluations"
+    end = end if step < knobs["steps"] else "never ended it"
+    return f"early stopping: {end}; the weights are those of the lowest validation loss, {best:.4g} near step {at:,}"
 
 
 def head(name: str, run: Mapping[str, dict[str, Any]]) -> str:
@@ -36,6 +48,7 @@ def head(name: str, run: Mapping[str, dict[str, Any]]) -> str:
     ended = str(report.get("ended") or status.get("state") or "")
     if ended in EARLY:
         result += f'<p class="notice">Ended early ({EARLY[ended]}) at step {done if steps >= 0 else "unknown"}.</p>'
+    result += f'<p class="notice">{words(report["early"], 300)}.</p>' if report.get("early") else ""
     rate, share = number(report.get("rate")), number(report.get("peak_share"))
     facts = {
         "State": ended, "Steps": done if steps >= 0 else "",

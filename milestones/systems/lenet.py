@@ -11,6 +11,7 @@ Result      error 0.99 ± 0.02 %, 5 seeds, MNIST test, 9,000 training images, 52
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Integer
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.config import Config, Field
+from ..core.errors import UserError
 from ..core.fit import cosine, fit
 from ..core.run import Run
 from ..core.score import Score, error_score
@@ -29,7 +31,7 @@ from ..media import Image, Ranking, tiles
 from ..parts.augment import augmented, chained
 from ..parts.distort import distorted
 from ..parts.initial import glorot
-from ..parts.layers import Normalise
+from ..parts.layers import Normalise, norm
 from ..parts.metrics import error_rate
 
 
@@ -37,6 +39,8 @@ class Knobs(Config):
     steps: int = Field(default=5500, ge=1, description="optimiser updates")
     batch: int = Field(default=64, ge=1, description="images per update")
     lr: float = Field(default=2.5e-3, gt=0, description="Adam's step size at its peak")
+    norm: Literal["none", "batch", "layer", "group"] = Field(default="none", description="normalisation before tanh")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="of the two fully connected hidden layers")
     average: float = Field(default=0.998, ge=0, lt=1, description="decay of the mean of the weights; 0: none is kept")
     shift: float = Field(default=1.5, ge=0, le=14, description="random shift of training images, pixels")
     rotate: float = Field(default=8.0, ge=0, le=180, description="random rotation, degrees")
@@ -49,16 +53,22 @@ class Knobs(Config):
 class LeNet(nn.Module):
     """61,706 parameters for ten classes. Takes raw grey levels, 0 to 255."""
 
-    def __init__(self, classes: int, mean: float, spread: float, mirrored: bool = False) -> None:
+    def __init__(self, classes: int, mean: float, spread: float, mirrored: bool = False, kind: str = "none",
+                 dropout: float = 0.0) -> None:  # fmt: skip
         super().__init__()
         self.mirrored = mirrored
+
+        def units(width: int, maps: bool = False) -> list[nn.Module]:
+            dropped = [] if maps or not dropout else [nn.Dropout(dropout)]
+            return [*([] if kind == "none" else [norm(kind, width, maps)]), nn.Tanh(), *dropped]
+
         self.features = nn.Sequential(
             Normalise(mean, spread),
-            nn.Conv2d(1, 6, 5, padding=2), nn.Tanh(), nn.AvgPool2d(2),  # B 6 14 14
-            nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2),  # B 16 5 5
+            nn.Conv2d(1, 6, 5, padding=2), *units(6, maps=True), nn.AvgPool2d(2),  # B 6 14 14
+            nn.Conv2d(6, 16, 5), *units(16, maps=True), nn.AvgPool2d(2),  # B 16 5 5
         )  # fmt: skip
         self.classifier = nn.Sequential(
-            nn.Linear(400, 120), nn.Tanh(), nn.Linear(120, 84), nn.Tanh(), nn.Linear(84, classes)
+            nn.Linear(400, 120), *units(120), nn.Linear(120, 84), *units(84), nn.Linear(84, classes)
         )
         glorot(self)  # PyTorch's own starting weights are too small for tanh and cost an epoch
 
@@ -76,7 +86,10 @@ def prepare(knobs: Knobs, place: Place) -> Data[Labelled]:
 
 
 def build(knobs: Knobs, facts: Facts) -> LeNet:
-    return LeNet(len(facts["labels"]), float(facts["mean"]), float(facts["spread"]), knobs.flip)
+    if knobs.norm == "batch" and knobs.batch < 2:
+        raise UserError("two images or more per update to normalise over", "--batch 1", "Take norm layer", "lenet")
+    normal = float(facts["mean"]), float(facts["spread"])
+    return LeNet(len(facts["labels"]), *normal, knobs.flip, knobs.norm, knobs.dropout)
 
 
 def loss(model: LeNet, batch: Labelled) -> dict[str, Tensor]:

@@ -10,7 +10,6 @@ Result      error 3.86 ± 0.06 %, 5 seeds, MNIST test, 8,000 training images, 4.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from itertools import pairwise
@@ -33,8 +32,8 @@ from ..data.kinds import kind
 from ..data.pictures import pictures, seen
 from ..data.tables import row_tensor, table, unknown_categories
 from ..media import Curve, Image, Media, Number, Ranking, Row, Text, tiles
-from ..parts.classic import Task, compared, learning_curves
-from ..parts.layers import Normalise
+from ..parts.classic import SIZES, compared, learning_curves, task_of
+from ..parts.layers import Normalise, norm
 from ..parts.metrics import error_rate
 
 UNITS = {  # a unit's output y for its total input, and dy/dx written with y
@@ -44,15 +43,14 @@ UNITS = {  # a unit's output y for its total input, and dy/dx written with y
     "linear": (lambda x: x, torch.ones_like),
 }
 WHOLE = ("descent", "rprop")  # the rules whose step looks at the whole training set
-SIZES = (100, 300, 1000, 3000)  # training examples at which the pipelines are compared, before all
-
-
 Method = Literal["descent", "sgd", "momentum", "adagrad", "rmsprop", "adam", "rprop"]
 
 
 class Knobs(Config):
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(300,), description="units of each hidden layer")
     activation: Literal["logistic", "tanh", "relu", "linear"] = Field(default="relu", description="of hidden units")
+    norm: Literal["none", "batch", "layer", "group"] = Field(default="none", description="of hidden units' inputs")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="of hidden units")
     squared: bool = Field(default=False, description="classes by logistic units and squared error, as in 1986")
     method: Method = Field(default="adam", description="step rule; descent and rprop look at all examples in each step")
     steps: int = Field(default=2000, ge=1, description="optimiser updates")
@@ -60,6 +58,7 @@ class Knobs(Config):
     lr: float = Field(default=4e-3, gt=0, description="step size at its peak; of rprop, the first step's length")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="share of the last step (descent, momentum)")
     decay: float = Field(default=2e-3, ge=0, description="weight of half the squared weights in the loss")
+    patience: int = Field(default=0, ge=0, description="end after so many evaluations without a lower loss; 0: never")
     tolerance: float = Field(default=1e-4, ge=0, description="norm of the gradient at which descent and rprop end")
     pipelines: bool = Field(default=True, description="compare with the standard pipelines of scikit-learn")
 
@@ -68,12 +67,14 @@ class MLP(nn.Module):
     """Takes raw values; "B K" scores whose softmax is the chance of K classes, or "B" values in the target's unit."""
 
     def __init__(self, inputs: int, hidden: Sequence[int], activation: str, output: str, classes: int,
-                 normal: tuple[Any, Any], target: tuple[float, float] = (0.0, 1.0)) -> None:  # fmt: skip
+                 normal: tuple[Any, Any], target: tuple[float, float] = (0.0, 1.0), kind: str = "none",
+                 dropout: float = 0.0) -> None:  # fmt: skip
         super().__init__()
         self.activation, self.output, self.classes, self.target = activation, output, classes, target
         self.normalise = Normalise(*normal)
         last = {"linear": 1, "logistic": 1, "softmax": classes, "units": classes}[output]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise([inputs, *hidden, last]))
+        self.norms, self.dropout = nn.ModuleList(norm(kind, width) for width in hidden), nn.Dropout(dropout)
         self.draw()
 
     @torch.no_grad()
@@ -87,8 +88,8 @@ class MLP(nn.Module):
     def signals(self, input: Tensor) -> list[Tensor]:
         """What goes into each layer, "B D", and last the total input of the last one's units."""
         y = [self.normalise(input.flatten(1))]
-        for layer in self.layers[:-1]:
-            y.append(UNITS[self.activation][0](layer(y[-1])))  # (1), (2)
+        for layer, normed in zip(self.layers, self.norms, strict=False):  # of the last layer, all is the answer's
+            y.append(self.dropout(UNITS[self.activation][0](normed(layer(y[-1])))))  # (1), (2)
         return [*y, self.layers[-1](y[-1])]
 
     def read_out(self, x: Tensor) -> Float[Tensor, "B K"] | Float[Tensor, "B"]:
@@ -118,13 +119,15 @@ def prepare(knobs: Knobs, place: Place) -> Data[Any]:
 
 
 def build(knobs: Knobs, facts: Facts) -> MLP:
+    if knobs.norm == "batch" and knobs.batch < 2:
+        raise UserError("two examples or more per update to normalise over", "--batch 1", "Take norm layer", "mlp")
+    if knobs.patience and knobs.method in WHOLE:
+        raise UserError("patience 0 where --tolerance ends it", f"patience {knobs.patience}", "Leave it out", "mlp")
     normal, labels = (facts["mean"], facts["spread"]), facts.get("labels", [])
     inputs = facts.get("inputs") or facts["channels"] * facts["side"] ** 2
-    if not labels:
-        target = (facts["target_mean"], facts["target_spread"])
-        return MLP(inputs, knobs.hidden, knobs.activation, "linear", 0, normal, target)
-    output = "units" if knobs.squared else "logistic" if len(labels) == 2 else "softmax"
-    return MLP(inputs, knobs.hidden, knobs.activation, output, len(labels), normal)
+    output = "linear" if not labels else "units" if knobs.squared else "logistic" if len(labels) == 2 else "softmax"
+    target = (0.0, 1.0) if labels else (facts["target_mean"], facts["target_spread"])
+    return MLP(inputs, knobs.hidden, knobs.activation, output, len(labels), normal, target, knobs.norm, knobs.dropout)
 
 
 def loss(model: MLP, batch: Labelled | Rows) -> dict[str, Tensor]:
@@ -134,8 +137,7 @@ def loss(model: MLP, batch: Labelled | Rows) -> dict[str, Tensor]:
         gap = answer - target
         return {"loss": (gap / model.target[1]).square().mean() / 2, "mae": gap.abs().mean()}
     if model.output == "units":
-        gap = answer.exp() - F.one_hot(target, model.classes)
-        value = gap.square().sum(1).mean() / 2
+        value = (answer.exp() - F.one_hot(target, model.classes)).square().sum(1).mean() / 2
     else:
         value = F.cross_entropy(answer, target)
     return {"loss": value, "error": error_rate(answer, target)}
@@ -144,7 +146,7 @@ def loss(model: MLP, batch: Labelled | Rows) -> dict[str, Tensor]:
 @torch.no_grad()
 def backpropagate(model: MLP, input: Tensor, target: Tensor) -> list[Tensor]:
     """The gradient of `loss` for each weight and bias, in the order of `model.parameters()`: by hand, from the last
-    layer to the first, with what each layer put out on the way forward. Numbers are those of the paper's equations."""
+    layer to the first, with what each put out on the way forward, without norm and dropout. Numbers: the paper's."""
     *y, x = model.signals(input)
     answer, slope = model.read_out(x), UNITS[model.activation][1]
     if model.output == "linear":
@@ -203,10 +205,11 @@ def train(knobs: Knobs, model: MLP, data: Data[Any], run: Run) -> None:
         descend(knobs, model, data, run)
     else:
         fit(model, loss, data.train, run, steps=knobs.steps, batch=knobs.batch, valid=data.valid,
-            optimizer=optimizer_of(knobs, model), schedule=cosine(knobs.steps))  # fmt: skip
+            optimizer=optimizer_of(knobs, model), schedule=cosine(knobs.steps), patience=knobs.patience)  # fmt: skip
     if side := data.facts.get("side"):
         run.show(filters=tiles(model.layers[0].weight[:64].view(-1, 1, side, side)))
     if knobs.pipelines and run.showing and not run.ended:
+        run.seed("examples")  # the same whether it was resumed or not: dropout draws
         run.show(examples=by_examples(knobs, model, data, run.place))
 
 
@@ -214,14 +217,9 @@ def whole(source: Any) -> Any:
     return next(iter(source.sweep(len(source))))
 
 
-def task(facts: Facts) -> tuple[Task, int]:
-    """What is to be predicted, and the side of pictures, 0 for tables."""
-    return "classes" if "labels" in facts else "numbers", facts.get("side", 0)
-
-
-def relearned(knobs: Knobs, model: MLP, source: Held[Any]) -> MLP:
-    """A net as `model`, trained from new weights on the few examples of `source` by the same method, in few steps."""
-    twin, n, steps = copy.deepcopy(model), len(source), knobs.steps
+def relearned(knobs: Knobs, facts: Facts, source: Held[Any]) -> MLP:
+    """A net of these knobs, trained on the few examples of `source` by the same method, in few steps."""
+    twin, n, steps = build(knobs, facts).to(source.place.device), len(source), knobs.steps
     twin.draw(keyed(source.place.seed, "relearned", n))
     optimizer, size, decay = optimizer_of(knobs, twin), n, knobs.decay
     if knobs.method not in WHOLE:
@@ -239,10 +237,10 @@ def by_examples(knobs: Knobs, model: MLP, data: Data[Any], place: Place) -> Curv
     order = torch.randperm(over, generator=keyed(place.seed, "examples")).to(place.device)
     mixed, sizes = type(everything)(*(field[order] for field in everything)), [*(n for n in SIZES if n < over), over]
     parts = [Held(type(mixed)(*(field[:n] for field in mixed)), place, "", "train") for n in sizes[:-1]]
-    nets = [*(relearned(knobs, model, part) for part in parts), model]
+    nets = [*(relearned(knobs, data.facts, part) for part in parts), model]
     term, unit = ("error", "%") if "labels" in data.facts else ("mae", data.facts["target"])
     lines = {"this net": [evaluate(net, loss, data.valid)[term] for net in nets]}
-    lines |= learning_curves(*task(data.facts), mixed, whole(data.valid), sizes)
+    lines |= learning_curves(*task_of(data.facts), mixed, whole(data.valid), sizes)
     return Curve(sizes, lines, "training examples", f"validation {term}, {unit}", logx=True)
 
 
@@ -257,10 +255,9 @@ def judged(said: Tensor, target: Tensor, facts: Facts, source: Any, name: str = 
 
 def score(knobs: Knobs, model: MLP, data: Data[Any], place: Place) -> dict[str, Score]:
     answer, target = (field.cpu() for field in answers(model, data.test))
-    rivals = compared(*task(data.facts), *whole(data.train), whole(data.test)[0]) if knobs.pipelines else {}
+    rivals = compared(*task_of(data.facts), *whole(data.train), whole(data.test)[0]) if knobs.pipelines else {}
     note = 'standard pipelines beside it: pip install "milestones[tables]"' if knobs.pipelines and not rivals else ""
-    said = answer.argmax(1) if "labels" in data.facts else answer
-    scores = judged(said, target, data.facts, data.test, note=note)
+    scores = judged(answer.argmax(1) if "labels" in data.facts else answer, target, data.facts, data.test, note=note)
     for name, (words, said) in rivals.items():
         scores |= judged(torch.from_numpy(said), target, data.facts, data.test, f"_{name}", words)
     return scores
@@ -288,8 +285,8 @@ def use(model: MLP, facts: Facts, items: Sequence[Media]) -> list[dict[str, Medi
 
 def probe(model: MLP, batch: Labelled | Rows) -> Probe:
     """Pictures have grey levels 0 to 255; a table's numbers have no bounds."""
-    low, high = (0.0, 255.0) if isinstance(batch, Labelled) else (-math.inf, math.inf)
-    return Probe(batch[0].float(), low, high, model, batch[1])
+    bounds = (0.0, 255.0) if isinstance(batch, Labelled) else (-math.inf, math.inf)
+    return Probe(batch[0].float(), *bounds, model, batch[1])
 
 
 PRESETS = {

@@ -31,7 +31,7 @@ from ..data import Labelled
 from ..data.pictures import pictures, seen
 from ..media import Image, Ranking, tiles
 from ..parts.augment import augmented
-from ..parts.layers import Normalise, whiten
+from ..parts.layers import Normalise, norm, whiten
 from ..parts.metrics import error_rate
 from ..parts.muon import Muon
 
@@ -39,6 +39,7 @@ from ..parts.muon import Muon
 class Knobs(Config):
     depth: int = Field(default=8, ge=8, le=1202, description="layers: 6n + 2 for small pictures; 18, 34 or 50 for 224")
     width: int = Field(default=32, ge=4, le=512, description="channels of the first group; small pictures only")
+    norm: Literal["batch", "layer", "group", "none"] = Field(default="batch", description="normalisation of each layer")
     stem: Literal["whitened", "plain"] = Field(default="whitened", description="first layer; small pictures only")
     side: int = Field(default=32, ge=16, le=512, description="pixels of a picture's side")
     method: Literal["muon", "sgd"] = Field(default="muon", description="optimiser; sgd with the paper's steps of lr")
@@ -57,28 +58,33 @@ class Knobs(Config):
     cutmix: float = Field(default=0.0, ge=0, le=4, description="strength of pasting parts of one into another")
 
 
-def convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:
-    """A convolution that keeps the picture's size up to its stride; the normalisation after it has the bias."""
-    return nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False)
+def convolution(inputs: int, outputs: int, size: int, stride: int = 1, bias: bool = False) -> nn.Conv2d:
+    """A convolution that keeps the picture's size up to its stride; a normalisation after it has the bias."""
+    return nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=bias)
 
 
 class Block(nn.Module):
     """Two 3 x 3 layers, or (`narrow`) 1 x 1, 3 x 3, 1 x 1, and the shortcut around them (the paper's Figures 2, 5)."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, project: bool, narrow: bool = False) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, project: bool, narrow: bool = False,
+                 kind: str = "batch") -> None:  # fmt: skip
         super().__init__()
+        bare = kind == "none"
         plan = [(outputs // 4, 1, 1), (outputs // 4, 3, stride), (outputs, 1, 1)] if narrow else \
                [(outputs, 3, stride), (outputs, 3, 1)]  # fmt: skip
         self.layers = len(plan)
         for number, (channels, size, pace) in enumerate(plan, 1):
             before = inputs if number == 1 else plan[number - 2][0]
-            self.add_module(f"conv{number}", convolution(before, channels, size, pace))
-            self.add_module(f"bn{number}", nn.BatchNorm2d(channels))
-        nn.init.zeros_(getattr(self, f"bn{self.layers}").weight)  # a block begins as the identity (Goyal et al. 2017)
+            self.add_module(f"conv{number}", convolution(before, channels, size, pace, bare))
+            self.add_module(f"bn{number}", norm(kind, channels, maps=True))
+        last = getattr(self, f"{'conv' if bare else 'bn'}{self.layers}")
+        nn.init.zeros_(last.weight)  # a block begins as the identity (Goyal et al. 2017)
+        if bare:
+            nn.init.zeros_(last.bias)
         self.stride, self.more = stride, outputs - inputs
         changes = stride > 1 or self.more
         self.downsample = nn.Sequential(
-            convolution(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs)
+            convolution(inputs, outputs, 1, stride, bare), norm(kind, outputs, maps=True)
         ) if project and changes else None  # fmt: skip
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
@@ -112,9 +118,10 @@ class ResNet(nn.Module):
         width, narrow, self.white = 64 if large else knobs.width, depth == 50, knobs.stem == "whitened" and not large
         self.normalise = Normalise(facts["mean"], facts["spread"])
         before = 18 * channels if self.white else width
-        self.conv1 = convolution(channels, before, 7 if large else 3, 2 if large or self.white else 1)
+        bare = knobs.norm == "none" and not self.white
+        self.conv1 = convolution(channels, before, 7 if large else 3, 2 if large or self.white else 1, bare)
         self.conv1.weight.requires_grad_(not self.white)
-        self.bn1 = nn.Identity() if self.white else nn.BatchNorm2d(before)
+        self.bn1 = nn.Identity() if self.white else norm(knobs.norm, before, maps=True)
         self.maxpool = nn.MaxPool2d(3, 2, 1) if large else nn.Identity()
         self.groups = len(blocks)
         for group, count in enumerate(blocks):
@@ -122,7 +129,7 @@ class ResNet(nn.Module):
             made = []
             for number in range(count):
                 stride = 2 if group and not number else 1
-                made.append(Block(before, outputs, stride, large or self.white, narrow))
+                made.append(Block(before, outputs, stride, large or self.white, narrow, knobs.norm))
                 before = outputs
             self.add_module(f"layer{group + 1}", nn.Sequential(*made))
         self.fc = nn.Linear(before, len(facts["labels"]))

@@ -34,10 +34,12 @@ from ..core.system import System
 from ..parts.diagnosis import case, diagnose
 from ..parts.ensemble import Ensemble
 from ..parts.vitals import look
+from ..report import files
 from ..report import write as write_report
 from ..report.checks import data_checks, model_checks
 from ..report.evidence import examine
 from ..report.health import diagnosis
+from ..report.result import early
 from ..trained import MOST_MEMBERS, as_dict, members_of, order_of, system_of
 from . import members
 
@@ -280,6 +282,8 @@ def _train(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs
         cost = config.get("together", 0)  # of one batched net, times one member's; 0: trained in turn
         report["members"] = {**report.get("members", {}), "count": count, "seconds": each, "cost": cost}
         report["rate"] *= len(each)  # it is that of the last one, over the time of all
+    elif said := early(config["config"], files.log(folder)[0], run.step):
+        report["early"] = said
     write_json(folder / "report.json", report)
     _status(folder, run, "finished", ended=run.ended or "finished", **seals)
     write_report(folder)

@@ -47,7 +47,8 @@ def outcome_lines(folder: Path, report: Mapping[str, Any], short: bool = False) 
     wrong = [f"doctor: {one['sure']}: {one['says']}. {one['do']}." for one in report.get("findings", [])]
     share = f" {report['peak_share']:.0f} % of this machine's peak." if report.get("peak_share") else ""
     return [
-        head, *scores, *wrong, *([f"note: {note}"] if note else []), f"plan: {report['plan']}.{share}",
+        head, *scores, *wrong, *([f"note: {note}"] if note else []), *filter(None, [report.get("early")]),
+        f"plan: {report['plan']}.{share}",
         f"report: {folder / 'report.html'}", f"use it: milestones use {folder.name} YOUR-FILE",
     ]  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,6 +82,7 @@ class Trial:
                  ramp: Sequence[float] = (), base: float = 1.0) -> None:  # fmt: skip
         self.ground, self.place, self.plan = ground, place, ground.plan
         self.step, self.ended, self.restored, self.rate, self.seconds = 0, "study", False, 0.0, 0.0
+        self.showing = False
         self.rng = torch.Generator(device=place.device)
         self.curves: list[list[float]] = []  # the losses before each update, for each stage that is studied
         self.ramped = False
@@ -108,6 +109,14 @@ class Trial:
         number = key(self.place.seed, stage, step, self.place.rank)
         torch.manual_seed(number)
         self.rng.manual_seed(number)
+
+    @contextlib.contextmanager
+    def member(self, number: int) -> Generator[None]:
+        """As Run's: within, the randomness is that of one member."""
+        place = self.place
+        self.place = place._replace(seed=key(place.seed, "member", number))
+        yield
+        self.place = place
 
     def steps(self, total: int, stage: str = STAGE, /, **state: Stateful) -> Iterator[int]:
         """Some of the numbers below `total`. An earlier stage is trained once a study, and restored from then on."""

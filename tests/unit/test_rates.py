@@ -268,6 +268,10 @@ def test_a_trial_has_all_that_a_run_offers() -> None:
     assert offered <= set(vars(trial))
     with pytest.raises(Over):
         print(trial.folder)
+    assert not trial.showing, "nothing is kept"
+    with run.member(2), trial.member(2):
+        assert trial.place == run.place
+    assert trial.place == run.place == Place(CPU, 0)
 
 
 def ground(total: int = 100) -> Ground:
