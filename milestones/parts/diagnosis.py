@@ -283,8 +283,10 @@ def _learning(of: Case, known: set[str]) -> Iterator[Finding]:
     elif left > 0.8 and update < 5e-5:
         yield Finding("rate_low", "likely", f"the loss hardly fell, and {moves}",
                       "Multiply the step size by 10, or more")  # fmt: skip
-    elif not known & {"frozen", "dead_units", "symmetric", "inputs_constant", "labels_constant", "unshuffled",
-                      "squashed_outputs", "vanishing", "saturated"}:  # fmt: skip
+    elif not (untaught and of.data.get("hard")) and not known & {
+        "frozen", "dead_units", "symmetric", "inputs_constant", "labels_constant", "unshuffled", "squashed_outputs",
+        "vanishing", "saturated",
+    }:  # fmt: skip
         yield from _labels(train, valid, chance, untaught, known)
 
 

@@ -175,7 +175,8 @@ def prepare(knobs: Knobs, place: Place) -> Data[Strings]:
     counts = {"train": len(train), "valid": len(valid), "test": len(test)}
     return Data(train, valid, test, {"kind": "text", "task": knobs.task, "labels": labels,
                                      "shape": list(parts[0].input.shape[1:]),
-                                     "data": {"name": name, **counts, "note": note, "shifted": shifted}})  # fmt: skip
+                                     "data": {"name": name, **counts, "note": note, "shifted": shifted,
+                                              "hard": knobs.task == "cnf"}})  # fmt: skip
 
 
 class Nets(nn.Module):

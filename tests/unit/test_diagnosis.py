@@ -176,6 +176,13 @@ def test_splits_may_differ_by_design() -> None:
     assert diagnose(case(lines, checks)) == []
 
 
+def test_what_is_hard_may_stay_unlearned() -> None:
+    lines, checks = healthy()
+    failing(lines, checks)
+    checks["data"]["hard"] = True
+    assert diagnose(case(lines, checks)) == []
+
+
 def test_flow_through_time() -> None:
     lines, checks = healthy()
     every(lines, 1, flow=1e-7)
