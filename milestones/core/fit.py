@@ -50,7 +50,7 @@ def fit(model: M, loss: Callable[[M, B], dict[str, Tensor]], source: Source[B], 
     mean = copy.deepcopy(model) if average else model
     best = copy.deepcopy(model) if patience else mean
     kept = {"mean": mean if average else None, "best": best if patience else None}
-    twins: dict[str, Stateful] = {name: twin for name, twin in kept.items() if twin}
+    twins: dict[str, Stateful] = {name: twin for name, twin in kept.items() if twin is not None}
     for step in run.steps(steps, stage, model=model, optimizer=optimizer, memo=memo, **twins):
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * schedule(step)
