@@ -263,12 +263,17 @@ def rates(found: Value) -> str:
     summary = found["summary"]
     for name, page in summary["pages"].items():
         ratios = [math.inf if ratio is None else 100 * ratio - 100 for ratio in page["ratios"]]
-        worst = "diverged" if max(ratios) == math.inf else f"{max(ratios):+.0f} %"
-        least, most = min(page["rates"]), max(page["rates"])
+        given = [rate for rate in page["rates"] if rate is not None]
+        between = f"{min(given):.2g} to {max(given):.2g}" if given else "none"
+        ends = ["diverged or none" if end == math.inf else f"{end:+.0f} %" for end in (min(ratios), max(ratios))]
+        cost = (
+            f"{100 * page['share']['mean']:.0f} %, in seconds {100 * page['share_seconds']['mean']:.0f} %"
+            if given
+            else ""
+        )
         rows.append(
             f"| `{name}` | {page['updates']:,} | {page['best_loss']:.3g} at {page['best_rate']:.2g} | "
-            f"{least:.2g} to {most:.2g} | {min(ratios):+.0f} % to {worst} | {page['hits']} of {page['studies']} | "
-            f"{100 * page['share']['mean']:.0f} %, in seconds {100 * page['share_seconds']['mean']:.0f} % |"
+            f"{between} | {' to '.join(dict.fromkeys(ends))} | {page['hits']} of {page['studies']} | {cost} |"
         )
     seeds = f"{found['seeds']} seed" + "s" * (found["seeds"] > 1)
     total = (

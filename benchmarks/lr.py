@@ -66,9 +66,11 @@ def trained(words: list[str]) -> Value:
 
 
 def studied(words: list[str]) -> Value:
-    """One study: its rate, interval and cost."""
+    """One study: its rate, interval and cost; a rate of None where it finds none, which counts as wrong."""
     with tempfile.TemporaryDirectory() as folder:
         done = milestones(["lr", *words], folder)
+    if done["code"] and "expected a rate at which the loss falls" in done["err"]:
+        return {"words": words, "rate": None, "said": done["err"].strip().splitlines()[-1]}
     if done["code"]:
         sys.exit(f"failed with {done['code']}: {words}\n{done['err'][-2000:]}")
     answer = json.loads(done["out"])
@@ -78,26 +80,28 @@ def studied(words: list[str]) -> Value:
 
 
 def mean(parts: Sequence[Value]) -> float:
-    """The mean loss; infinite if one diverged."""
+    """The mean loss; infinite if one diverged, or none was trained."""
     values = [part["valid_loss"] for part in parts]
-    return math.inf if None in values else sum(values) / len(values)
+    return math.inf if None in values or not values else sum(values) / len(values)
 
 
-def summed(page: str, grid: dict[float, list[Value]], studies: list[tuple[Value, list[Value]]]) -> Value:
+def summed(updates: int, grid: dict[float, list[Value]], studies: list[tuple[Value, list[Value]]]) -> Value:
     """A page's figures: the grid's lowest loss, and what each study's rate makes of it."""
     losses = {rate: mean(parts) for rate, parts in grid.items()}
     best = min(losses, key=losses.__getitem__)
     seconds = [part["train_seconds"] for parts in grid.values() for part in parts if part["train_seconds"]]
     ratios = [mean(parts) / losses[best] for _, parts in studies]
+    answered = [study for study, _ in studies if study["rate"] is not None]
     return {
-        "updates": studies[0][0]["updates"], "best_rate": best, "best_loss": losses[best],
+        "updates": answered[0]["updates"] if answered else updates, "best_rate": best, "best_loss": losses[best],
         "good_rates": [rate for rate, loss in losses.items() if loss <= WITHIN * losses[best]],
         "rates": [study["rate"] for study, _ in studies],
-        "intervals": [[study["low"], study["high"]] for study, _ in studies],
+        "intervals": [[study["low"], study["high"]] for study in answered],
         "ratios": [ratio if math.isfinite(ratio) else None for ratio in ratios],
         "hits": sum(ratio <= WITHIN for ratio in ratios), "studies": len(studies),
-        "share": spread([study["share"] for study, _ in studies]),
-        "share_seconds": spread([study["study_seconds"] * len(seconds) / sum(seconds) for study, _ in studies]),
+        "share": spread([study["share"] for study in answered]) if answered else None,
+        "share_seconds": spread([study["study_seconds"] * len(seconds) / sum(seconds) for study in answered])
+        if answered else None,
     }  # fmt: skip
 
 
@@ -139,8 +143,8 @@ def main() -> int:
             say(f"{page}: study {number}")
             more = [*words, "--seed", str(FAR * (number + 1))]
             study = results.part("study " + shown(more), functools.partial(studied, more))
-            studies.append((study, at(study["rate"])))
-        summary[page] = summed(page, grid, studies)
+            studies.append((study, at(study["rate"]) if study["rate"] is not None else []))
+        summary[page] = summed(max(1, round(next(iter(lengths.values())) * scale)), grid, studies)
         results.write(pages={**results.content["summary"].get("pages", {}), **summary})
     hits, over = (sum(page[name] for page in summary.values()) for name in ("hits", "studies"))
     sys.path.insert(0, str(ROOT))
@@ -150,10 +154,10 @@ def main() -> int:
     results.write(pages=summary, hits=hits, studies=over, percent=100 * hits / over, low=low, high=high)
     rows = [
         [page, f"{one['updates']:,}", f"{one['best_loss']:.4g} at {one['best_rate']:.2g}",
-         ", ".join(f"{rate:.2g}" for rate in one["rates"]),
-         ", ".join("diverged" if ratio is None else f"{100 * ratio - 100:+.0f} %" for ratio in one["ratios"]),
-         f"{one['hits']} of {one['studies']}", f"{100 * one['share']['mean']:.0f} %",
-         f"{100 * one['share_seconds']['mean']:.0f} %"]
+         ", ".join("none" if rate is None else f"{rate:.2g}" for rate in one["rates"]),
+         ", ".join("none" if ratio is None else f"{100 * ratio - 100:+.0f} %" for ratio in one["ratios"]),
+         f"{one['hits']} of {one['studies']}",
+         *(f"{100 * one[share]['mean']:.0f} %" if one[share] else "" for share in ("share", "share_seconds"))]
         for page, one in summary.items()
     ]  # fmt: skip
     head = ["page", "updates", "grid's lowest loss", "suggested", "loss there", "within 10 %", "updates", "seconds"]

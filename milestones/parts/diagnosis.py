@@ -180,7 +180,7 @@ def _data(of: Case) -> Iterator[Finding]:
     mean, spread = number(train.get("mean")), number(train.get("spread"))
     for title, split in splits.items():
         gap, wider = number(split.get("mean")) - mean, number(split.get("spread")) / spread if spread else math.nan
-        if abs(gap) > 0.5 * spread or wider > 2 or wider < 0.5:
+        if (abs(gap) > 0.5 * spread or wider > 2 or wider < 0.5) and not of.data.get("shifted"):
             there = f"{number(split.get('mean')):.3g} and spread {number(split.get('spread')):.3g}"
             yield Finding("split_shift", "likely", f"{title} inputs have mean {there}, training inputs {mean:.3g} and "
                           f"{spread:.3g}", "Prepare both in the same way, from the same source")  # fmt: skip
@@ -283,8 +283,10 @@ def _learning(of: Case, known: set[str]) -> Iterator[Finding]:
     elif left > 0.8 and update < 5e-5:
         yield Finding("rate_low", "likely", f"the loss hardly fell, and {moves}",
                       "Multiply the step size by 10, or more")  # fmt: skip
-    elif not known & {"frozen", "dead_units", "symmetric", "inputs_constant", "labels_constant", "unshuffled",
-                      "squashed_outputs", "vanishing", "saturated"}:  # fmt: skip
+    elif not (untaught and of.data.get("hard")) and not known & {
+        "frozen", "dead_units", "symmetric", "inputs_constant", "labels_constant", "unshuffled", "squashed_outputs",
+        "vanishing", "saturated",
+    }:  # fmt: skip
         yield from _labels(train, valid, chance, untaught, known)
 
 

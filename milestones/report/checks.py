@@ -17,13 +17,16 @@ MOST_EXAMPLES = 70_000  # of a split that are looked at
 MOST_VALUES = 1024  # of an example that are looked at
 LARGEST = 1 << 20  # values of an example: larger ones are not read for this
 BATCHES = 8  # looked at for their order
+SAID = ("closed", "shifted", "hard")  # by a page of its data, so that the doctor does not take them for faults
 SAMPLE = 2000  # examples that the trained model is asked about
 
 
 def data_checks(knobs: Any, data: Any) -> dict[str, Any]:
     """For each split: `count`, `mean` and `spread` of the inputs, `moving` (spread between examples), `classes` (how
     often each occurs); `shared`: percent of the split's inputs that are among the training inputs; `mixed`: entropy of
-    the labels in a batch as a share of that in all (1: well mixed). {} where there are no such sources.
+    the labels in a batch as a share of that in all (1: well mixed); what the page says of its data: `closed` (these are
+    all examples there are), `shifted` (splits differ by design), `hard` (nets may stay at chance). {} where there are
+    no such sources.
     """
     sources = [getattr(data, name, None) for name in ("train", "valid", "test")]
     if any(source is None or not hasattr(source, "sweep") for source in sources):
@@ -41,7 +44,7 @@ def data_checks(knobs: Any, data: Any) -> dict[str, Any]:
     counts = found["train"].get("classes")
     if counts and size and sum(c > 0 for c in counts) > 1 and hasattr(sources[0], "batch"):
         found["mixed"] = _mixed(sources[0], min(size, len(sources[0])), counts)
-    found["closed"] = data.facts.get("data", {}).get("closed", False)
+    found |= {word: data.facts.get("data", {}).get(word, False) for word in SAID}
     return found
 
 

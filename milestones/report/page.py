@@ -106,7 +106,7 @@ def _data(facts: Mapping[str, Any], report: Mapping[str, Any]) -> str:
         elif name == "sha256":
             sums = [f"{key}: {value[key]}" for key in list(value)[:20]] if isinstance(value, dict) else [value]
             rows[name] = Html("<br>".join(f"<code>{words(one, 200)}</code>" for one in sums))
-        elif name not in ("note", "format", "closed"):
+        elif name not in ("note", "format", "closed", "shifted", "hard"):
             rows[name] = value
     if isinstance(labels, list) and labels:
         first = ", ".join(str(label)[:24] for label in labels[:20])

@@ -169,12 +169,14 @@ def prepare(knobs: Knobs, place: Place) -> Data[Strings]:
         name = f"random formulas of {knobs.clauses} clauses on {knobs.variables} variables"
         note = "as many satisfiable as not, all of one size: neither the labels nor the size tell anything"
     name += " (made for this run)"
+    shifted = knobs.task == "parity" and knobs.short > 0  # by design: no fault for the doctor to find
     train, valid, test = (Held(part, place, name, split)
                           for part, split in zip(parts, ("train", "valid", "test"), strict=True))  # fmt: skip
     counts = {"train": len(train), "valid": len(valid), "test": len(test)}
     return Data(train, valid, test, {"kind": "text", "task": knobs.task, "labels": labels,
                                      "shape": list(parts[0].input.shape[1:]),
-                                     "data": {"name": name, **counts, "note": note}})  # fmt: skip
+                                     "data": {"name": name, **counts, "note": note, "shifted": shifted,
+                                              "hard": knobs.task == "cnf"}})  # fmt: skip
 
 
 class Nets(nn.Module):

@@ -24,9 +24,11 @@ from milestones.verbs.execute import Order, begin, go_on
 
 Fork = Callable[..., Any]
 REFUSED = {  # page: why
-    "perceptron": "whose answers are classes or numbers, got a page without a `probe`",
-    "depth": "whose answers are classes or numbers, got a page without a `probe`",
-    "zipcode": "whose answers are classes or numbers, got a page without a `probe`",
+    "descent": "whose answers are classes or numbers, got a page without a `loss`",
+    **dict.fromkeys(
+        ("depth", "parity", "perceptron", "roman", "zipcode"),
+        "whose answers are classes or numbers, got a page without a `probe`",
+    ),
 }
 SETTINGS = {"lenet1989": {"modern": True, "passes": 2}, "mlp": {"pipelines": False}}  # by `fit`, and soon
 FITTED = [name for name in PAGES if name not in REFUSED]

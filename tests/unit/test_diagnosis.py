@@ -168,6 +168,21 @@ def test_a_closed_world_may_be_tested_on_its_examples() -> None:
     assert diagnose(case(lines, checks)) == []
 
 
+def test_splits_may_differ_by_design() -> None:
+    lines, checks = healthy()
+    checks["data"]["valid"]["mean"] = 3.0
+    assert names(diagnose(case(lines, checks))) == ["split_shift"]
+    checks["data"]["shifted"] = True
+    assert diagnose(case(lines, checks)) == []
+
+
+def test_what_is_hard_may_stay_unlearned() -> None:
+    lines, checks = healthy()
+    failing(lines, checks)
+    checks["data"]["hard"] = True
+    assert diagnose(case(lines, checks)) == []
+
+
 def test_flow_through_time() -> None:
     lines, checks = healthy()
     every(lines, 1, flow=1e-7)
