@@ -4,13 +4,14 @@ Paper       LeCun, Bottou, Bengio & Haffner (1998), Gradient-based learning appl
             Proceedings of the IEEE 86(11), 2278-2324, section II.B.
 Idea        local receptive fields, shared weights and sub-sampling: tolerance to shift and distortion by design.
 Deviations  softmax instead of RBF outputs; average pooling without trained gains; all C3 connections; Adam with a
-            cosine instead of stochastic Levenberg-Marquardt; distortions are drawn anew for each batch.
+            cosine instead of stochastic Levenberg-Marquardt; distortions are drawn anew for each batch. Preset
+            `modern` adds batch normalisation and Muon.
 Result      error 0.99 ± 0.02 %, 5 seeds, MNIST test, 9,000 training images, 52.9 s; on 2 cores of AMD EPYC.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -33,12 +34,14 @@ from ..parts.distort import distorted
 from ..parts.initial import glorot, he
 from ..parts.layers import Normalise, norm
 from ..parts.metrics import error_rate
+from ..parts.muon import Muon
 
 
 class Knobs(Config):
     steps: int = Field(default=5500, ge=1, description="optimiser updates")
     batch: int = Field(default=64, ge=1, description="images per update")
-    lr: float = Field(default=2.5e-3, gt=0, description="Adam's step size at its peak")
+    method: Literal["adam", "muon"] = Field(default="adam", description="optimiser")
+    lr: float = Field(default=2.5e-3, gt=0, description="step size at its peak")
     norm: Literal["none", "batch", "layer", "group"] = Field(default="none", description="normalised before the unit")
     unit: Literal["tanh", "relu"] = Field(default="tanh", description="of all hidden layers; relu came later")
     pool: Literal["average", "max"] = Field(default="average", description="how four neighbours become one")
@@ -53,7 +56,7 @@ class Knobs(Config):
 
 
 class LeNet(nn.Module):
-    """61,706 parameters for ten classes. Takes raw grey levels, 0 to 255."""
+    """61,706 parameters for ten classes, without `norm`. Takes raw grey levels, 0 to 255."""
 
     def __init__(self, classes: int, mean: float, spread: float, mirrored: bool = False, kind: str = "none",
                  dropout: float = 0.0, unit: str = "tanh", pool: str = "average") -> None:  # fmt: skip
@@ -100,8 +103,14 @@ def loss(model: LeNet, batch: Labelled) -> dict[str, Tensor]:
     return {"loss": F.cross_entropy(logits, batch.label), "error": error_rate(logits, batch.label)}
 
 
+METHODS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": lambda weights, lr: torch.optim.Adam(weights, lr, fused=True),
+    "muon": Muon,
+}
+
+
 def train(knobs: Knobs, model: LeNet, data: Data[Labelled], run: Run) -> None:
-    optimizer = torch.optim.Adam(model.parameters(), knobs.lr, fused=True)
+    optimizer = METHODS[knobs.method](model.parameters(), knobs.lr)
     fit(model, loss, data.train, run, steps=knobs.steps, batch=knobs.batch, valid=data.valid,
         optimizer=optimizer, schedule=cosine(knobs.steps), average=knobs.average or None)  # fmt: skip
     run.show(filters=tiles(model.features[1].weight))
@@ -131,6 +140,8 @@ PRESETS = {
     "quick": Knobs(),
     "paper": Knobs(steps=18750),  # 20 passes through MNIST's 60,000, as the paper has it
     "plain": Knobs(**PLAIN),
+    # for --data fashion, with what came after 1998
+    "modern": Knobs(**PLAIN, norm="batch", method="muon", steps=1300, batch=128, lr=5e-3, average=0.99),
     "fashion": Knobs(**PLAIN, steps=5155, batch=128, lr=5e-3, average=0.0),  # for --data fashion
     "fashion-long": Knobs(**PLAIN, unit="relu", pool="max", flip=True, steps=16000, batch=128, lr=3e-3, average=0.999),
 }

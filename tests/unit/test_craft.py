@@ -287,3 +287,17 @@ def test_without_patience_it_runs_on(tmp_path: Path) -> None:
     model, lines, kept = trained(tmp_path, 0, 400)
     assert len(lines) == 40
     assert all(torch.equal(weight, kept[-1][name]) for name, weight in model.state_dict().items())
+
+
+def test_the_modern_preset_moves_filters_by_muon() -> None:
+    """Each step on the second filters has singular values near one, in units of its length."""
+    torch.manual_seed(0)
+    knobs = lenet.PRESETS["modern"]
+    net = lenet.build(knobs, PICTURES)
+    optimizer = lenet.METHODS[knobs.method](net.parameters(), knobs.lr)
+    before = net.features[5].weight.detach().clone()
+    image = torch.randint(0, 256, (16, 1, 28, 28), dtype=torch.uint8)
+    lenet.loss(net, Labelled(image, torch.arange(16) % 10))["loss"].backward()
+    optimizer.step()
+    step = (net.features[5].weight.detach() - before).flatten(1) / (knobs.lr * 0.2 * 150**0.5)
+    assert torch.allclose(torch.linalg.svdvals(step), torch.ones(16), atol=0.4)
