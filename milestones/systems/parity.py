@@ -42,14 +42,14 @@ class Knobs(Config):
     bits: int = Field(default=20, ge=8, le=60, description="bits of a string (parity)")
     variables: int = Field(default=10, ge=3, le=14, description="variables of a formula (cnf)")
     clauses: int = Field(default=50, ge=1, le=400, description="clauses of a formula (cnf)")
-    examples: int = Field(default=20000, ge=10, le=500000, description="strings or formulas to learn from")
+    examples: int = Field(default=100000, ge=10, le=500000, description="strings or formulas to learn from")
     short: float = Field(default=3.0, ge=0, le=10, description="how much shorter most training strings are: 0, all "
                          "have all bits (parity)")  # fmt: skip
     width: int = Field(default=24, ge=1, le=1024, description="units of a state of the chain and the tree")
     hidden: int = Field(default=100, ge=1, le=10000, description="units of the shallow net")
-    steps: int = Field(default=1000, ge=1, description="optimiser updates of each net")
+    steps: int = Field(default=2000, ge=1, description="optimiser updates of each net")
     batch: int = Field(default=128, ge=1, description="examples per update")
-    lr: float = Field(default=1e-2, gt=0, description="Adam's step size at its peak")
+    lr: float = Field(default=5e-3, gt=0, description="Adam's step size at its peak")
 
 
 class Strings(NamedTuple):
@@ -290,8 +290,8 @@ def read(facts: Facts, inputs: Sequence[Text]) -> Strings:
 
 PRESETS = {
     "quick": Knobs(),
-    "paper": Knobs(bits=30, examples=100000, steps=5000, hidden=300),
-    "cnf": Knobs(task="cnf", lr=3e-3),
+    "paper": Knobs(bits=30, steps=5000, hidden=300),
+    "cnf": Knobs(task="cnf", examples=20000, steps=1000, lr=3e-3),
     "long": Knobs(short=0.0),  # no short strings: nothing is learned
 }
 system = System(Knobs, PRESETS, prepare, build, train, score, use, takes=(Text,), read=read, loss=loss)
