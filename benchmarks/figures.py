@@ -337,7 +337,9 @@ def ensemble(found: Value) -> str:
         told += (f" Asked for at most 1 % errors, the LeNets answer {at['answered']:.0f} % of the test pictures, "
                  f"{at['error']:.2f} % of them wrong.")  # fmt: skip
     seeds = len(lenet["members"]["seeds"])
-    told += f" {seeds} seed{'s' * (seeds > 1)}"
+    disturbed = lenet["one"]["dirty"] or lenet["members"]["dirty"]
+    dirty = ", while other programs took processor time" * disturbed
+    told += f" `milestones {' '.join(lenet['members']['words'])}`, {seeds} seed{'s' * (seeds > 1)}{dirty}"
     return "\n".join([*rows, "", f"{told}; `benchmarks/ensemble.py` on {where(found)}."])
 
 
