@@ -7,6 +7,8 @@ VERBS = {
     "resume": "go on with a run that was stopped, to the same bits",
     "score": "measure a run again, on its test data or on yours",
     "use": "give a run pictures or rows of your own",
+    "look": "see what a run learned: its units and layers, what it looks at in an input, the loss around it",
+    "attack": "look for small changes of the input that mislead a run; certify what no change can mislead",
     "lr": "find a page's learning rate by short trainings, and see what other rates do",
     "fork": "copy a page to a file of yours, to change",
     "runs": "what has been trained here",

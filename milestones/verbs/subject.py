@@ -1,0 +1,117 @@
+"""What attack and look work on: a trained run, some examples, and the page's probe of them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from ..core.system import Probe
+    from ..trained import Trained
+
+
+class Subject(NamedTuple):
+    """A net under study. Its weights ask for no gradient, it is in evaluation mode and in float32."""
+
+    trained: Trained
+    batch: Any  # the examples as the page's loss takes them
+    probe: Probe  # of these examples
+    labels: tuple[str, ...]
+    names: tuple[str, ...]  # what each example is called
+    data: str  # what they were drawn from
+    known: bool  # whether the targets are true classes; otherwise they are what the net says
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """The words that name a run and where it lies."""
+    parser.add_argument("run", metavar="RUN", help="a run folder, a name as lenet-3, or a page")
+    parser.add_argument("--page", default="", help="the .py file of a page of your own")
+    parser.add_argument("--runs", default="runs", help="the folder of run folders [runs]")
+
+
+def subject(args: argparse.Namespace, inputs: Sequence[str], most: int, split: str = "test") -> Subject:
+    """The run that `args` names with the user's `inputs`, or with the first `most` examples of its own `split`.
+
+    UserError: no such run, a page without a probe, an input of another kind, or one that has no gradient.
+    """
+    from ..catalog import load
+
+    return of(load(args.run, args.runs, args.page), inputs, most, split)
+
+
+def of(trained: Trained, inputs: Sequence[str], most: int, split: str = "test") -> Subject:
+    """The subject of an opened run, as `subject` has it."""
+    import torch
+
+    from ..core.errors import UserError
+    from ..core.source import Place
+    from ..trained import order_of
+
+    system, name = trained.system, trained.entry.name
+    if system.probe is None:
+        got = f"the page {name}, which has no probe"
+        raise UserError("a run whose scores can be differentiated by its input", got, "Take another run", name)
+    if inputs:
+        batch, names = read_inputs(trained, inputs)
+        data = "your own"
+    else:
+        seed, choice = order_of(trained.config, trained.folder)
+        source = getattr(system.prepare(trained.knobs, Place(torch.device("cpu"), seed, choice=choice)), split)
+        batch = next(iter(source.sweep(max(1, min(most, len(source))))))
+        names, data = [f"{split} {i + 1}" for i in range(len(batch[0]))], source.name
+    trained.model.eval().requires_grad_(False)
+    probe = system.probe(trained.model, batch)
+    labels = tuple(map(str, trained.facts.get("labels") or ()))
+    scores = differentiated(probe, name)
+    if scores.dim() != 2 or scores.shape[1] < 2 or probe.target.is_floating_point():
+        got = "a number" if probe.target.is_floating_point() else f"scores of shape {tuple(scores.shape)}"
+        raise UserError("a run that chooses among classes", got, "Take a run with classes", name)
+    if inputs:
+        probe = probe._replace(target=scores.argmax(-1))
+    labels = labels or tuple(map(str, range(scores.shape[1])))
+    return Subject(trained, batch, probe, labels, tuple(names), data, not inputs)
+
+
+def read_inputs(trained: Trained, inputs: Sequence[str]) -> tuple[Any, list[str]]:
+    """The user's files or words as the page reads them, and what each is called."""
+    from pathlib import Path
+
+    from ..core.errors import UserError
+    from ..media import read
+
+    system, name = trained.system, trained.entry.name
+    if system.read is None:
+        raise UserError("a run that reads files", f"the page {name}, which reads none", "Leave the file out", name)
+    items, names = [], []
+    for word in inputs:
+        found = read(word, system.takes)
+        for number, item in enumerate(found):
+            if not isinstance(item, system.takes):
+                want = " or ".join(kind.__name__.lower() for kind in system.takes)
+                got = f"{type(item).__name__.lower()} in {Path(word).name}"
+                raise UserError(want, got, "Pass a file of that kind", name)
+            items.append(item)
+            names.append(word if len(found) == 1 else f"{word}:{number + 1}")
+    return system.read(trained.facts, items), names
+
+
+def differentiated(probe: Probe, who: str) -> Any:
+    """The scores "B K" of the probe's input. UserError: they have no gradient by it, or it is no finite number."""
+    import torch
+
+    from ..core.errors import UserError
+
+    x = probe.input.detach().clone()
+    if not x.is_floating_point():
+        raise UserError("an input of real numbers", f"one of {x.dtype}", "Take another run", who)
+    with torch.enable_grad():
+        scores = probe.scores(x.requires_grad_())
+        slope = torch.autograd.grad(scores.sum(), x, allow_unused=True)[0] if scores.requires_grad else None
+    if slope is None:
+        raise UserError("scores that can be differentiated by the input", "scores without a gradient",
+                        "The page's probe must not detach or round its input", who)  # fmt: skip
+    if not torch.isfinite(slope).all() or not torch.isfinite(scores).all():
+        raise UserError("finite scores and gradients", "values that are no numbers (NaN or infinite)",
+                        "Train the run again; 'milestones doctor RUN' may say why", who)  # fmt: skip
+    return scores.detach()
