@@ -105,7 +105,7 @@ def matched(trained: Trained, other: Trained) -> None:
     facts = [{n: value for n, value in one.facts.items() if n != "data"} for one in (trained, other)]
     if facts[0] != facts[1]:
         odd = next(n for n in [*facts[0], *facts[1]] if facts[0].get(n) != facts[1].get(n))
-        raise UserError("--to with a run on the same data", f"another {odd} in its facts.json", do, name)
+        raise UserError("--to with a run on the same data", f"other {odd} in its facts.json", do, name)
 
 
 def drawn(source: Any, most: int, seed: int) -> list[Any]:

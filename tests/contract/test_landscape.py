@@ -141,7 +141,7 @@ def test_the_page_is_there_early(
     "eigenvalues": (["--eigenvalues", "-1"], ["--eigenvalues from 0 to 50, got -1"]),
     "another page": (["--to", "mlp"], ["--to with another run of lenet, got a run of mlp"]),
     "another shape": (["--to", "lenet-3"], ["--to with weights of the same shape: features.2.weight of 6"]),
-    "other data": (["--to", "lenet-4"], ["--to with a run on the same data, got another mean"]),
+    "other data": (["--to", "lenet-4"], ["--to with a run on the same data, got other counts in its facts.json"]),
     "no run": (["--to", "lenet-9"], ["a run (a folder, a name as lenet-3, or a page), got 'lenet-9'"]),
     "none beside": (["--beside", "lenet-9"], ["a run (a folder, a name as lenet-3, or a page), got 'lenet-9'"]),
 }.values(), ids=lambda value: "")  # fmt: skip
