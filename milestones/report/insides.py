@@ -140,7 +140,7 @@ def orientation(found: Mapping[str, Any] | None) -> str:
     ]  # fmt: skip
     middle = sorted(one["selectivity"] for one in units)[len(units) // 2]
     text = (f"Gratings of {len(found['orientation'])} orientations and several widths are shown to {found['layer']}, as "
-            "Hubel and Wiesel showed bars to cells. Selectivity is 0 for a unit to which all orientations are the same, "
+            "Hubel and Wiesel showed bars to cells; measured is what a unit adds up, before it is bent. Selectivity is 0 for a unit to which all orientations are the same, "
             f"1 for one that answers to a single one; the median here is {middle:.2f}.")  # fmt: skip
     more = f'<p class="quiet">The {TUNED} most selective of {len(units)}.</p>' if len(units) > TUNED else ""
     table = grid(["Unit", "Prefers", "Bars every, pixels", "Selectivity"], rows)

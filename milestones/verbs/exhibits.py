@@ -57,7 +57,7 @@ def filters(net: Net) -> Found:
     side = max(weights.shape[2:])
     found = {"layer": layer.name, "count": len(weights), "shown": len(order), "size": list(weights.shape[1:])}
     return {"filters": {**found, "picture": "filters.png"}}, {
-        "filters.png": tiles(weights[order], min(len(order), max(6, math.isqrt(len(order)))), max(1, 72 // side))
+        "filters.png": tiles(weights[order], min(len(order), max(6, math.isqrt(len(order)))), max(1, 96 // side))
     }
 
 
@@ -86,7 +86,7 @@ def excited(net: Net, names: Sequence[str], count: int, seed: int) -> Found:
         rows = shown.repeat_interleave(STARTS)
         made, values = units.excite(
             units.reader(net.model, net.run, step, rows, place), (len(rows), *net.test.input.shape[1:]), net.low,
-            net.high, level, key(seed, "excite", layer.name), spread[rows], units.STEPS, round(side / 12), net.chunk,
+            net.high, level, key(seed, "excite", layer.name), spread[rows], units.STEPS, side / 12, net.chunk,
         )  # fmt: skip
         made, values = made.unflatten(0, (-1, STARTS)), values.view(-1, STARTS)
         order = values.argsort(dim=1, descending=True)
@@ -133,10 +133,11 @@ def _cells(net: Net, examples: Tensor, where: Tensor, seen: Tensor | None) -> li
 
 
 def tuned(net: Net) -> Found:
-    """How the first layer's units answer to gratings, and whether it matters where the bars lie: before pooling and
-    after it."""
+    """How what the first layer's units add up answers to gratings; and whether it matters to what they put out where
+    the bars lie, before pooling and after it."""
     layer, shape = net.layers[0], net.test.input.shape[1:]
-    names = [name for name in (layer.out, layer.pool) if name]
+    names = [name for name in (layer.total, layer.out, layer.pool) if name]  # the first two may be one
+    names = list(dict.fromkeys(names))
     axis = {name: net.step(name).axis for name in names}
     place = {name: units.middle(net.step(name).shape[2:]) for name in names}
 
@@ -157,13 +158,14 @@ def tuned(net: Net) -> Found:
     found = tuning.tune(respond, shape, net.low, net.high, orientation, frequency)
     count = layer.shape[layer.axis]
     narrow, mean = tuning.selectivity(found.curve, orientation)
-    ratio = tuning.modulation(found.cycle)
+    cycles = tuning.modulation(found.cycle)
+    before, after = count * (layer.out != layer.total), count * (len(names) - 1)
     best = found.best
     lines = [
         {"unit": unit, "curve": [float(f"{v:.5g}") for v in found.curve[unit].tolist()],
          "preferred": orientation[best[1][unit]], "mean": float(mean[unit]), "selectivity": float(narrow[unit]),
-         "cycles": frequency[best[0][unit]], "before": _number(ratio[unit]),
-         "after": _number(ratio[count + unit]) if layer.pool else None}
+         "cycles": frequency[best[0][unit]], "before": _number(cycles[before + unit]),
+         "after": _number(cycles[after + unit]) if layer.pool else None}
         for unit in range(count)
     ]  # fmt: skip
     return {"tuning": {"layer": layer.name, "pool": layer.pool, "orientation": orientation, "frequency": frequency,
@@ -180,9 +182,8 @@ def moved(net: Net) -> Found:
     steps = {INPUT: ""}
     for layer in [one for one in net.layers if one.pool][:2]:
         steps |= {layer.name: layer.out, f"{layer.name}, pooled": layer.pool}
-    if net.last is not None and net.last.name not in steps:
-        steps[net.last.name] = net.last.out
-    steps.setdefault(net.layers[-1].name, net.layers[-1].out)
+    last = net.last or net.layers[-1]
+    steps.setdefault(last.name, last.out)
     names = [name for name in dict.fromkeys(steps.values()) if name]
     pictures = net.test.input[:MOVED]
     pixels = list(range(max(2, min(6, min(pictures.shape[2:]) // 4)) + 1))

