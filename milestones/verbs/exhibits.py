@@ -67,8 +67,8 @@ def excited(net: Net, names: Sequence[str], count: int, seed: int) -> Found:
     layers = [layer for layer in net.layers if layer.name in names] or some(net.layers, LAYERS)
     totals = {layer.name: net.step(layer.total) for layer in layers}
     outs = [net.step(layer.out) for layer in layers]
-    found = units.peaks(net.model, net.run, net.test.input, {s.name: s for s in [*totals.values(), *outs]}.values(),
-                        net.chunk)  # fmt: skip
+    looked_at = list({step.name: step for step in [*totals.values(), *outs]}.values())
+    found = units.peaks(net.model, net.run, net.test.input, looked_at, net.chunk)
     maps = [step.name for step in totals.values() if len(step.shape) == 4]
     fields = units.fields(net.model, net.run, net.test.input[:1], maps, net.chunk) if maps else {}
     level = float(net.train.input.mean())
@@ -204,10 +204,9 @@ def moved(net: Net) -> Found:
     return {"shifts": {"pixels": pixels, "over": len(pictures), "lines": lines}}, {}
 
 
-def dreamt(net: Net, file: str, layer: Layer, seed: int) -> Found:
-    """The user's picture with more of what a layer finds in it. UserError: no picture."""
+def dreamt(net: Net, image: Image, layer: Layer, seed: int) -> Found:
+    """The user's picture with more of what a layer finds in it."""
     channels, height, width = net.test.input.shape[1:]
-    image = Image.open(file)
     short = (DREAM if max(height, width) < SIDE else 2) * min(height, width)
     scale = short / min(image.height, image.width)
     size = max(height, round(image.height * scale)), max(width, round(image.width * scale))

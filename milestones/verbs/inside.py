@@ -57,12 +57,15 @@ def looked(net: Net, args: argparse.Namespace) -> tuple[dict[str, Any], dict[str
     """All that is found, as JSON, and the pictures by file name. UserError: a wish that this run cannot fulfil."""
     from ..catalog import load
     from ..core.errors import UserError
+    from ..media import Image
     from . import exhibits, interior
 
     focus = interior.layer_of(net, args.layer) if args.layer else None
     if args.dream and not net.pictured:
         raise UserError("--dream for a run that sees pictures", f"inputs of {inputs(net)}", "Leave it out", net.name)
-    other = load(args.beside, args.runs, args.page) if args.beside else None
+    image = Image.open(args.dream) if args.dream else None
+    shown = interior.examples_of(net, args.concept) if args.concept else None
+    other = interior.companion(net, load(args.beside, args.runs, args.page)) if args.beside else None
     layers = interior.some(net.layers, interior.MOST_LAYERS)
     layers += [focus] if focus is not None and focus not in layers else []
     if len(layers) < len(net.layers):
@@ -81,8 +84,8 @@ def looked(net: Net, args: argparse.Namespace) -> tuple[dict[str, Any], dict[str
         net.notes.append(f"Likeness of layers is left out: there are but {len(net.test.input)} test examples.")
     if other is not None:
         found["beside"] = interior.beside(net, new, other)
-    if args.concept:
-        found["concept"] = interior.concept(net, args.concept, [focus] if focus else layers, args.seed)
+    if shown is not None:
+        found["concept"] = interior.concept(net, args.concept, shown, [focus] if focus else layers, args.seed)
     found["probes"] = interior.read_out(net, old, new)
     wrong = interior.mistaken(net, old, new)
     found |= {"confusion": wrong["confusion"], "mistakes": wrong["mistakes"], "near": wrong["by"],
@@ -92,10 +95,10 @@ def looked(net: Net, args: argparse.Namespace) -> tuple[dict[str, Any], dict[str
         say("looking for what excites each unit")
         parts = [exhibits.filters(net), exhibits.excited(net, [focus.name] if focus else [], args.units, args.seed),
                  exhibits.tuned(net), exhibits.moved(net)]  # fmt: skip
-        if args.dream:
-            parts.append(exhibits.dreamt(net, args.dream, dreams(net) if focus is None else focus, args.seed))
-        for more, shown in parts:
-            found, pictures = found | more, pictures | shown
+        if image is not None:
+            parts.append(exhibits.dreamt(net, image, dreams(net) if focus is None else focus, args.seed))
+        for more, drawn in parts:
+            found, pictures = found | more, pictures | drawn
         pictures |= exhibits.confused(net, wrong["mistakes"], "mistakes.png")
     else:
         net.notes.append(f"Its inputs are {inputs(net)}, no pictures: filters, what excites units, orientation, shift "

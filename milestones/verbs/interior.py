@@ -220,8 +220,8 @@ def alike(new: dict[str, Tensor], other: dict[str, Tensor] | None = None) -> dic
             "values": [[round(v, 5) for v in row] for row in values.tolist()]}  # fmt: skip
 
 
-def beside(net: Net, new: dict[str, Tensor], other: Trained) -> dict[str, Any]:
-    """The layers of two runs compared on this run's test examples. UserError: they take other inputs."""
+def companion(net: Net, other: Trained) -> Trained:
+    """Another run whose layers can be compared with this one's. UserError: it takes other inputs."""
     if len(net.test.input) < FEWEST_ALIKE:
         got = f"{len(net.test.input)} in {net.data}"
         raise UserError(f"{FEWEST_ALIKE} test examples for --beside", got, "Take a run of more data", net.name)
@@ -229,60 +229,21 @@ def beside(net: Net, new: dict[str, Tensor], other: Trained) -> dict[str, Any]:
     ours, theirs = net.test.input.shape[1:], their.probe.input.shape[1:]
     same = ours == theirs and type(their.batch) is type(net.batch)
     if not same or (their.probe.low, their.probe.high) != (net.low, net.high):
-        got = f"{other.folder} with {' x '.join(map(str, theirs))} instead of {' x '.join(map(str, ours))}"
+        got = f"{other.folder.name} with {' x '.join(map(str, theirs))} instead of {' x '.join(map(str, ours))}"
         got += "" if ours != theirs else " of another kind"
         raise UserError("--beside a run that takes the same inputs", got, "Name a run of the same data", net.name)
+    return other
+
+
+def beside(net: Net, new: dict[str, Tensor], other: Trained) -> dict[str, Any]:
+    """The layers of two runs compared on this run's test examples."""
     model = other.model.members[0] if isinstance(other.model, Ensemble) else other.model
-    assert other.system.probe is not None, "checked by `of`"
+    assert other.system.probe is not None, "checked by `companion`"
     run = other.system.probe(model, net.batch).scores
     layers = some(layers_of(steps_of(model, run, net.test.input[:2])), MOST_LAYERS)
-    input = net.test.input[:ALIKE]
-    found = responses(model, run, input, [end(layer) for layer in layers], net.chunk, compact)
+    found = responses(model, run, net.test.input[:ALIKE], [end(layer) for layer in layers], net.chunk, compact)
     rows = {INPUT: new[INPUT], **{layer.name: torch.cat(found[end(layer)]) for layer in layers}}
-    return {"run": str(other.folder.name), **alike({n: r[:ALIKE] for n, r in new.items()},
-                                                   {n: r[:ALIKE] for n, r in rows.items()})}  # fmt: skip
-
-
-def concept(net: Net, folder: str, layers: Sequence[Layer], seed: int) -> dict[str, Any]:
-    """Which classes' scores rise towards a concept of the user's (TCAV, Kim et al. 2018), layer by layer.
-
-    A direction is drawn SPLITS times, each time against other training examples; as often, directions between two
-    draws of these, which say what comes of no concept at all. UserError: too few examples.
-    """
-    batch, names = read_inputs(net.trained, [folder])
-    if len(names) < FEWEST:
-        do = "Add some: 30 and more make it surer"
-        raise UserError(f"{FEWEST} examples of the concept or more", f"{len(names)} in {folder}", do, net.name)
-    assert net.trained.system.probe is not None, "checked when the net was opened"
-    own = net.trained.system.probe(net.model, batch).input.float()
-    steps = [end(layer) for layer in layers]
-    others = net.train.input[:OTHERS]
-    count = min(len(own), len(others) // 2)
-    draws = similarity.draws(len(others), 2 * count, SPLITS, key(seed, "concept"))
-    mine = flat(net.model, net.run, own, steps, net.chunk)
-    theirs = flat(net.model, net.run, others, steps, net.chunk)
-    rows, told = [], {}
-    asked = torch.cat([(net.test.target == k).nonzero()[:ASKED, 0] for k in range(len(net.labels))])
-    examples = Examples(net.test.input[asked], net.test.target[asked])
-    tests = len(layers) * len(examples.target.unique())
-    for layer, step in zip(layers, steps, strict=True):
-        slope = slopes(net, examples, layer)
-        towards = [similarity.direction(mine[step], theirs[step][draw[:count]]) for draw in draws]
-        nowhere = [similarity.direction(theirs[step][d[:count]], theirs[step][d[count:]]) for d in draws]
-        told[layer.name] = sum(one.right for one in towards) / SPLITS
-        for k, label in enumerate(net.labels):
-            here = slope[examples.target == k]
-            if not len(here):
-                continue
-            shares, none = ([similarity.rising(here, one.vector) for one in group] for group in (towards, nowhere))
-            chance = similarity.differ(shares, none)
-            mean, spread = torch.tensor(shares).mean(), torch.tensor(shares).std()
-            rows.append({
-                "layer": layer.name, "class": label, "share": float(mean), "spread": float(spread),
-                "other": float(torch.tensor(none).mean()), "chance": chance, "over": len(here),
-                "significant": chance * tests < 0.05,
-            })  # fmt: skip
-    return {"folder": folder, "examples": len(names), "splits": SPLITS, "tests": tests, "told": told, "rows": rows}
+    return {"run": other.folder.name, **alike(new, rows)}
 
 
 def slopes(net: Net, examples: Examples, layer: Layer) -> Tensor:

@@ -185,7 +185,7 @@ def test_other_inputs(kind: str, home: Path) -> None:
     net = interior.opened(trained)
     found, pictures = looked(net, wishes())
     json.dumps(found, allow_nan=False)
-    assert [one["layer"] for one in found["probes"]][0] == "input"
+    assert found["probes"][0]["layer"] == "input"
     assert found["parameters"] == sum(weight.numel() for weight in trained.model.parameters())
     assert ("units" in found) == bool(pictures) == (kind == "spectrogram")
     if kind != "spectrogram":
@@ -256,7 +256,7 @@ def digits_of(folder: Path, label: int, count: int) -> Path:
 
 def test_a_concept_that_is_a_class_raises_its_score(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Sevens as the concept: the score of seven rises towards them at every layer, and that is no chance."""
-    folder = digits_of(home / "sevens", 7, 20)
+    folder = digits_of(home / "sevens", 7, 10)
     assert main(["look", "lenet", "--concept", str(folder), "--units", "1", "--json"]) == 0
     rows = [one for one in one_json(capsys)["concept"]["rows"] if one["class"] == "7"]
     late = [one for one in rows if one["layer"].startswith("classifier")]
@@ -272,7 +272,7 @@ def test_what_is_no_concept_is_not_significant(home: Path, capsys: pytest.Captur
 
     with np.load(Path(milestones.data.__file__).with_name("digits10k.npz")) as archive:
         for label in range(10):
-            for k in np.flatnonzero(archive["label"] == label)[-3:]:
+            for k in np.flatnonzero(archive["label"] == label)[-2:]:
                 Image.fromarray(archive["image"][k]).save(folder / f"{label}-{k}.png")
     assert main(["look", "lenet", "--concept", str(folder), "--units", "1", "--json"]) == 0
     found = one_json(capsys)["concept"]
@@ -343,20 +343,20 @@ def bad_files(home: Path) -> None:
 
 
 @pytest.mark.parametrize(("words", "texts"), {
-    "layer": (["lenet", "--layer", "features.11"], ["a layer of this net, got --layer features.11", "Did you mean 'features.1'?"]),
+    "layer": (["lenet", "--layer", "features.11"], ["a layer of this net, got --layer features.11", "'features.1'?"]),
     "no such layer": (["mlp", "--layer", "zzz"], ["a layer of this net", "There are: layers.0, layers.1"]),
     "units": (["lenet", "--units", "0"], ["one unit or more, got --units 0"]),
     "empty concept": (["lenet", "--concept", "empty"], ["a folder with pictures", "without any"]),
     "small concept": (["lenet", "--concept", "few"], ["8 examples of the concept or more, got 3 in few"]),
     "no concept": (["lenet", "--concept", "no/such"], ["no/such, which does not exist"]),
-    "other inputs": (["lenet", "--beside", "lenet1989"], ["a run that takes the same inputs", "1 x 16 x 16 instead of 1 x 28 x 28"]),
+    "other inputs": (["lenet", "--beside", "lenet1989"], ["a run that takes the same inputs", "1 x 16 x 16 instead of"]),
     "beside nothing": (["lenet", "--beside", "lenett"], ["Did you mean 'lenet'?"]),
     "beside without a probe": (["lenet", "--beside", "perceptron"], ["which has no probe"]),
     "dream of text": (["lenet", "--dream", "text.png"], ["text.png, which is a text file"]),
     "dream of nothing": (["lenet", "--dream", "none.png"], ["none.png"]),
     "map": (["lenet", "--map", "umap"], ["invalid choice: 'umap'"]),
     "run": (["lenett"], ["Did you mean 'lenet'?"]),
-}.values(), ids=lambda value: "")  # fmt: skip  # ruff: noqa: E501
+}.values(), ids=lambda value: "")  # fmt: skip
 def test_what_cannot_be_used(
     words: list[str], texts: list[str], home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -376,7 +376,7 @@ def test_a_dream_needs_pictures_and_likeness_examples(home: Path) -> None:
     assert "alike" not in found
     assert any("Likeness of layers is left out" in note for note in net.notes)
     with pytest.raises(UserError, match="4 test examples for --beside"):
-        interior.beside(net, {}, small("rows", home))
+        interior.companion(net, small("rows", home))
 
 
 def test_a_net_without_layers(home: Path) -> None:
