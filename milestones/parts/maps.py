@@ -145,13 +145,13 @@ def maps(asked: Question, random: Sequence[Question], names: Sequence[str], sett
         alike = likeness(name, seen, random, parts, setting)
         found[name] = Map(values, seen, [
             trust.Trust(None if off is None else float(off[b]), float(area.deletion[k, b]), float(area.insertion[k, b]),
-                        float(lost[b]), float(won[b]), alike[b], not bool(values[b].any()))
+                        float(lost[b]), float(won[b]), *(alike[b] or (None, None)), not bool(values[b].any()))
             for b in range(len(values))
         ])  # fmt: skip
     return found
 
 
-def likeness(name: str, seen: Tensor, random: Sequence[Question], parts: Parts, setting: Setting) -> list[float | None]:
+def likeness(name: str, seen: Tensor, random: Sequence[Question], parts: Parts, setting: Setting) -> list[trust.Likeness | None]:
     """How alike each map is to those of nets with random weights; None where no such nets are given."""
     if not random:
         return [None] * len(seen)

@@ -28,6 +28,7 @@ class Trust(NamedTuple):
     random_deletion: float  # the same in random order
     random_insertion: float
     similarity: float | None  # to the maps of nets with random weights: from -1 to 1, 0 is good; None: too few places
+    strength: float | None  # the same of their absolute values
     empty: bool = False  # the map is 0 everywhere
 
     @property
@@ -54,6 +55,8 @@ class Trust(NamedTuple):
             return "Looks the same for a net with random weights: do not trust."
         if not self.gain > 0:
             return "Depends on the net, but what it marks matters no more than what chance would mark: do not trust."
+        if self.strength is not None and not abs(self.strength) < ALIKE:
+            return "What speaks for and against depends on the net; where it marks at all, random weights would mark, too."
         if self.completeness is not None and not self.completeness < 0.1:
             return "Depends on the net and marks what the answer hangs on, but does not add up to the score."
         return "Depends on the net, and marks what the answer hangs on."
@@ -85,7 +88,7 @@ def curves(asked: Question, ranks: Float[Tensor, "L B M"], groups: Int[Tensor, "
     highest numbers are replaced by the baseline, and while they are put into it (Petsiuk, Das & Saenko 2018, section
     4.3), each by the trapezoid rule. All rankings and steps go through the net together."""
     many, inputs, parts = ranks.shape
-    place = ranks.argsort(-1, descending=True, stable=True).argsort(-1)  # L B M
+    place = ranks.argsort(dim=-1, descending=True, stable=True).argsort(-1)  # L B M
     stops = torch.linspace(0, parts, min(steps, parts) + 1).round().long()
     size, chunk = len(stops), chunk or room(asked)
     chance = torch.zeros(2 * many * inputs * size)
@@ -119,23 +122,30 @@ def shuffled(model: nn.Module, seed: int = 0) -> nn.Module:
     return twin
 
 
-def similarity(map: Float[Tensor, "B M"], others: Float[Tensor, "R B M"]) -> list[float | None]:
-    """Spearman's rank correlation of each map with those of R random nets, or of their absolute values, in the mean
-    over the nets, whichever is farther from 0; over the places where not both are 0, as where a map is multiplied by
-    an empty part of the input. None: fewer than FEWEST places.
+class Likeness(NamedTuple):
+    """How alike a map is to those of nets with random weights: rank correlations from -1 to 1, 0 is good."""
 
-    Adebayo et al. (2018), section 3, use both.
+    signed: float  # of the maps as they are
+    strength: float  # of their absolute values: only where they mark, not whether for or against
+
+
+def similarity(map: Float[Tensor, "B M"], others: Float[Tensor, "R B M"]) -> list[Likeness | None]:
+    """Spearman's rank correlations of each map with those of R random nets, mean over the nets, over the places where
+    not both are 0, as where a map is multiplied by an empty part of the input. None: fewer than FEWEST places.
+
+    Adebayo et al. (2018), section 3, use both. An input that is mostly empty makes strengths alike by itself: nothing
+    can be marked but its ink.
     """
     if map.shape[1] < FEWEST:
         return [None] * len(map)
-    found: list[float | None] = []
+    found: list[Likeness | None] = []
     for b, one in enumerate(map.double()):
         pairs = []
         for two in others[:, b].double():
             there = (one != 0) | (two != 0)
             pairs.append([correlation(ranked(x[there]), ranked(y[there]))
                           for x, y in ((one, two), (one.abs(), two.abs()))])  # fmt: skip
-        found.append(max((sum(same) / len(pairs) for same in zip(*pairs, strict=True)), key=abs))
+        found.append(Likeness(*(sum(same) / len(pairs) for same in zip(*pairs, strict=True))))
     return found
 
 

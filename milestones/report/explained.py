@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from .drawn import drawn
+from ..parts.maps import BOARD
+from .drawn import drawn, ranking
 from .page import whole
-from .pictures import Html, figure, grid, heat, picture, ranking, words
+from .pictures import Html, figure, grid, heat, picture, words
 from .result import took
 
 FOR, AGAINST = (20, 92, 158), (206, 92, 20)  # as the heat maps of reports: blue above zero, orange below
@@ -45,15 +46,20 @@ def pictures_of(found: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict
 
 def plain(x: Tensor, empty: Tensor, bounds: Sequence[float] | None) -> np.ndarray:
     """An input "C H W" as it is: a picture in grey or colour, or, if it is none, what is not empty in it."""
-    if bounds and x.shape[0] in (1, 3):
+    if bounds and is_picture(x):
         levels = ((x - bounds[0]) / (bounds[1] - bounds[0]) * 255).clamp(0, 255).byte().permute(1, 2, 0).numpy()
         return levels.repeat(3, 2) if levels.shape[2] == 1 else levels
     return (255 * (1 - shade(x, empty, bounds)))[..., None].repeat(3, 2).astype(np.uint8)
 
 
+def is_picture(x: Tensor) -> bool:
+    """Whether three planes are colours: a board of few squares has planes of another meaning."""
+    return x.shape[0] == 1 or (x.shape[0] == 3 and max(x.shape[1:]) > BOARD)
+
+
 def shade(x: Tensor, empty: Tensor, bounds: Sequence[float] | None) -> np.ndarray:
     """ "H W" from 0 to 1: where an input "C H W" is not empty; of a colour picture, how dark it is."""
-    if bounds and x.shape[0] == 3:
+    if bounds and x.shape[0] == 3 and is_picture(x):
         grey = (x * x.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0)
         return (1 - ((grey - bounds[0]) / (bounds[1] - bounds[0])).clamp(0, 1)).numpy()
     there = (x - empty).abs().sum(0)
@@ -91,7 +97,7 @@ def html_of(found: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
         "it fall fast), <b>put in</b> while it is put into an empty input first (a good one lets it rise fast); both are "
         "means over the way, with that of random orders beside them. <b>Random nets</b> is the rank correlation with the "
         "maps of nets whose weights were shuffled: near 0 the map depends on what this net learned, near 1 it would look "
-        f"the same had it learned nothing. Empty here is: {words(found['nothing'])}.</p></header>"
+        f"the same had it learned nothing; <b>strength alone</b> leaves out what is for and what against. Empty here is: {words(found['nothing'])}.</p></header>"
     )  # fmt: skip
     for number, one in enumerate(found["inputs"], 1):
         body += section(one["name"], explained(number, one, found, pictures))
@@ -139,13 +145,13 @@ def mapped(each: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
 
 def strip(each: Mapping[str, Any]) -> dict[str, str]:
     """What is known of a map, in words."""
-    off, alike = each["completeness"], each["similarity"]
+    off, alike, where = each["completeness"], each["similarity"], each["strength"]
     adds = "claims no sum" if off is None else "exact" if off < SMALL else f"off by {100 * off:.3g} %"
     return {
         "Take away": f"{each['deletion']:.0f} % (random {each['random_deletion']:.0f})",
         "Put in": f"{each['insertion']:.0f} % (random {each['random_insertion']:.0f})",
         "Adds up": adds,
-        "Random nets": "too few places" if alike is None else f"{alike:+.2f}",
+        "Random nets": "too few places" if alike is None else f"{alike:+.2f} (strength alone {where:+.2f})",
     }  # fmt: skip
 
 

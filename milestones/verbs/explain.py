@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from ..catalog import load
+    from ..core.errors import UserError
     from ..core.folder import next_folder, write_json, write_weights, write_whole
     from ..parts.maps import Setting
     from ..report.explained import html_of, pictures_of
@@ -47,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     methods, example = named(args.method), number("--example", args.example, 1, 10**9) if args.example else 0
     setting = Setting(number("--steps", args.steps, 2, 400), number("--orders", args.orders, 2, 1000), args.seed)
     if args.inputs and example:
-        raise refused("a file or --example", "both", "Leave one out")
+        raise UserError("a file or --example", "both", "Leave one out", "look")
     began = time.perf_counter()
     trained = load(args.run, args.runs, args.page)
     subject = of(trained, args.inputs, 1, first=example)
@@ -67,12 +69,6 @@ def run(args: argparse.Namespace) -> int:
     write_whole(folder / "report.html", html_of(found, pictures).encode())
     answer(args, {"study": str(folder), **found}, "\n".join([*lines(found), f"report: {folder / 'report.html'}"]))
     return 0
-
-
-def refused(expected: str, got: str, do: str, who: str = "look") -> Exception:
-    from ..core.errors import UserError
-
-    return UserError(expected, got, do, who)
 
 
 def named(words: list[str]) -> list[str]:
@@ -133,7 +129,7 @@ def study(subject: Subject, methods: list[str], against: str, setting: Setting) 
         })  # fmt: skip
         tensors |= {f"{b + 1}/{key}": one.values[b] for key, one in kept.items()}
         tensors |= {f"{b + 1}/input": probe.input[b], f"{b + 1}/nothing": asked.baseline[b]}
-    bounds = [probe.low, probe.high] if abs(probe.low) + abs(probe.high) < float("inf") else None
+    bounds = [probe.low, probe.high] if abs(probe.low) + abs(probe.high) < math.inf else None
     found = {
         "system": who, "run": str(trained.folder), "data": subject.data, "seed": setting.seed, "steps": setting.steps,
         "orders": setting.orders, "nothing": nothing, "bounds": bounds, "columns": columns(subject),
@@ -181,8 +177,8 @@ def emptied(subject: Subject) -> tuple[Any, str]:
     probe, mean = subject.probe, subject.trained.facts.get("mean")
     if probe.input.dim() == 2 and isinstance(mean, list) and len(mean) == probe.input.shape[1]:
         return torch.tensor(mean, dtype=probe.input.dtype), "the mean row of the training data"
-    if probe.low <= 0 < probe.high:
-        return 0.0, "black" if probe.low == 0 and probe.input.dim() == 4 else "zeros"
+    if probe.low <= 0 < probe.high or probe.low == -math.inf:
+        return 0.0, "black" if (probe.low, probe.high) == (0, 255) else "zeros"
     return probe.low, f"all {probe.low:g}"
 
 

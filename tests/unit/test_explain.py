@@ -126,7 +126,7 @@ def test_shapley(case: tuple[nn.Module, Tensor]) -> None:
     order = explain.orders(4, parts.count, seed=2)
     theirs = ShapleyValueSampling(net)
     theirs.permutation_generator = lambda features, count: iter(order[:count].tolist())
-    groups = parts.groups.expand(x.shape[1:])[None]
+    groups = parts.groups.expand(x.shape[1:]).contiguous()[None]
     found = theirs.attribute(x, 0.1, asked.target, feature_mask=groups, n_samples=4)
     ours = explain.shapley(asked, parts.groups, order)
     size = torch.bincount(groups.flatten())[groups]

@@ -109,7 +109,7 @@ def test_similarity_is_spearmans() -> None:
     for k in range(2):
         plain = np.mean([spearmanr(a[k], b[r, k]).statistic for r in range(2)])
         absolute = np.mean([spearmanr(a[k].abs(), b[r, k].abs()).statistic for r in range(2)])
-        assert found[k] == pytest.approx(max((plain, absolute), key=abs), abs=1e-9)
+        assert found[k] == pytest.approx((plain, absolute), abs=1e-9)
 
 
 def test_similarity_leaves_out_what_is_empty_in_both() -> None:
@@ -117,7 +117,7 @@ def test_similarity_leaves_out_what_is_empty_in_both() -> None:
     wide = torch.cat([a, torch.zeros(1, 500)], 1), torch.cat([b, torch.zeros(1, 1, 500)], 2)
     assert trust.similarity(*wide)[0] == pytest.approx(trust.similarity(a, b)[0])
     assert trust.similarity(a[:, :5], b[..., :5]) == [None], "too few places"
-    assert trust.similarity(torch.zeros(1, 9), torch.zeros(1, 1, 9)) == [0.0]
+    assert trust.similarity(torch.zeros(1, 9), torch.zeros(1, 1, 9)) == [(0.0, 0.0)]
 
 
 def test_a_map_that_ignores_the_net_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,14 +136,15 @@ def test_a_map_that_ignores_the_net_is_found_out(monkeypatch: pytest.MonkeyPatch
 
 
 def test_verdicts() -> None:
-    good = Trust(1e-4, 20, 80, 50, 50, 0.1)
+    good = Trust(1e-4, 20, 80, 50, 50, 0.1, 0.2)
     assert good.trusted and good.gain == 30 and good.sentence == "Depends on the net, and marks what the answer hangs on."
     assert not good._replace(similarity=-0.8).trusted
     assert "do not trust" in good._replace(similarity=math.nan).sentence, "no number is no reason to trust"
     assert "no more than what chance would mark" in good._replace(deletion=90).sentence
     assert "does not add up" in good._replace(completeness=0.3).sentence
     assert good._replace(empty=True).sentence.startswith("Empty") and not good._replace(empty=True).trusted
-    assert good._replace(similarity=None).trusted
+    assert good._replace(strength=0.7).trusted and "random weights would mark, too" in good._replace(strength=0.7).sentence
+    assert good._replace(similarity=None, strength=None).trusted
 
 
 def test_a_map_that_is_no_number_is_left_out() -> None:
@@ -184,7 +185,7 @@ def test_overlay_is_white_blue_and_orange() -> None:
 
 def test_the_page_tells_the_trust_and_repeats() -> None:
     one = {"method": "shapley", "title": "Shapley <values>", "completeness": 1e-6, "deletion": 10.0, "insertion": 90.0,
-           "random_deletion": 40.0, "random_insertion": 45.0, "similarity": 0.12, "gain": 37.5, "trusted": True,
+           "random_deletion": 40.0, "random_insertion": 45.0, "similarity": 0.12, "strength": 0.3, "gain": 37.5, "trusted": True,
            "sentence": "Depends on the net."}  # fmt: skip
     found = {"system": "a & b", "data": "d", "nothing": "black", "bounds": [0.0, 255.0], "columns": None, "command": "m",
              "methods": {"shapley": {"title": "Shapley", "says": "share"}, "guided": {"title": "Guided", "says": "x"}},
