@@ -64,8 +64,8 @@ def main() -> int:
         scores, head = page["scores"], [f"{name}: wrong, %", *WAYS]
         say(table(head, [[row, *(cell(scores[f"{way}{row}"]["seeds"]) for way in WAYS.values())] for row in ROWS]))
         say(table(["difference, points", ""], [[what, cell(one)] for what, one in page["differences"].items()]))
-        note = f"error on scenes that fit {cell(scores['error']['seeds'])} %; {page['seconds']['mean']:.1f} s of training; "
-        say(f"{note}{scores['miss_giant']['over']:,} composed scenes each" + " DIRTY" * page["dirty"])
+        error, seconds = cell(scores["error"]["seeds"]), page["seconds"]["mean"]
+        say(f"error on scenes that fit {error} %; {seconds:.1f} s of training" + " DIRTY" * page["dirty"])
     say("a smoke run: these figures say nothing" if args.quick else f"written to {results.path}")
     return 0
 

@@ -39,6 +39,7 @@ from ..parts.metrics import error_rate
 
 WAYS = ("with the scene", "each place alone")
 
+
 class Condition(NamedTuple):
     """What is tested."""
 
@@ -64,9 +65,9 @@ class Knobs(Config):
     scenes: int = Field(default=8000, ge=32, le=200_000, description="training scenes")
     lookalikes: float = Field(default=0.5, ge=0, le=1, description="share of rooms with a jug, a mug with a spout "
                               "of another size; and of those without a mug that have it in its place")  # fmt: skip
-    noise: float = Field(default=40.0, ge=0, le=128, description="most noise of a picture, grey levels")
-    width: int = Field(default=16, ge=2, le=256, description="channels of the first layer; the others have twice that")
-    steps: int = Field(default=1500, ge=1, description="optimiser updates")
+    noise: float = Field(default=25.0, ge=0, le=128, description="most noise of a picture, grey levels")
+    width: int = Field(default=12, ge=2, le=256, description="channels of the first layer; the others have twice that")
+    steps: int = Field(default=1000, ge=1, description="optimiser updates")
     batch: int = Field(default=64, ge=2, description="scenes per update")
     lr: float = Field(default=4e-3, gt=0, description="AdamW's step size at its peak")
     decay: float = Field(default=0.02, ge=0, description="weight decay")
@@ -92,8 +93,8 @@ class Searcher(nn.Module):
         super().__init__()
         w, d = 2 * width, 4 * width
         self.features = nn.Sequential(
-            Normalise(mean, spread), layer(1, width, 5, 2), layer(width, w), nn.MaxPool2d(2),  # B w 16 16
-            layer(w, w), layer(w, w), layer(w, w),  # each place sees 35 x 35 pixels
+            Normalise(mean, spread), layer(1, width, 5, 2), layer(width, w, 3, 2),  # B w 16 16
+            layer(w, w), layer(w, w), layer(w, w),  # each place sees 33 x 33 pixels
         )  # fmt: skip
         self.scene = nn.Sequential(
             nn.MaxPool2d(2), layer(w, w), nn.MaxPool2d(2), layer(w, w), nn.Flatten(), nn.Linear(16 * w, d)
@@ -142,13 +143,12 @@ def loss(model: Searcher, batch: Scenes) -> dict[str, Tensor]:
             "error": errors[0], "alone_error": errors[1]}  # fmt: skip
 
 
-
 def train(knobs: Knobs, model: Searcher, data: Data[Scenes], run: Run) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), knobs.lr, weight_decay=knobs.decay, fused=True)
     fit(model, loss, data.train, run, steps=knobs.steps, batch=knobs.batch, valid=data.valid, optimizer=optimizer,
         schedule=cosine(knobs.steps, knobs.steps // 20), average=0.99)  # fmt: skip
     model.eval()
-    count = len(data.valid)
+    count = min(400, len(data.valid))
     run.show(by_scale=by_scale(knobs, model, count), answers=listed(knobs, model, count), scenes=compared(knobs, model),
              least_sure=looked(knobs, model, count))  # fmt: skip
 
