@@ -48,6 +48,7 @@ PAGES = {
         "digits",
     ),
     "resnet": Tiny({"steps": 20, "batch": 8, "width": 4, "side": 16}, "digits"),
+    "scenes": Tiny({"scenes": 96, "steps": 20, "batch": 8, "width": 4}),
 }
 
 

@@ -35,6 +35,7 @@ QUICK = {
     "alexnet": (2.0, 0.3, 200.0),
     "depth": (10.0, 1.0, 180.0),  # of three hidden layers, 3,000 weights; a prototype had 4.5 to 7.2 when this was set
     "resnet": (1.2, 0.15, 200.0),
+    "scenes": (12.0, 0.5, 180.0),  # percent of scenes at the scale that fits; a prototype had 6 when this was set
 }
 
 
@@ -113,7 +114,7 @@ def test_zipcode_reads_made_pictures(quick: Callable[[str], tuple[Report, Path]]
     assert sum(want == NONE != read for want, read in said) <= 1, wrong
 
 
-@pytest.mark.parametrize("name", ["mlp", "lenet1989", "lenet", "zipcode", "alexnet", "resnet"])
+@pytest.mark.parametrize("name", ["mlp", "lenet1989", "lenet", "zipcode", "alexnet", "resnet", "scenes"])
 def test_learns_eight_examples_by_heart(name: str, tmp_path: Path) -> None:
     system = page(find(name)).system
     knobs = system.presets["modern" if "modern" in system.presets else "quick"]
