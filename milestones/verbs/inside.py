@@ -22,7 +22,6 @@ def options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--layer", default="", metavar="NAME", help="one layer: its units, its map, the dream it has")
     group.add_argument("--units", type=int, default=UNITS, metavar="N", help=f"so many units of each layer [{UNITS}]")
     group.add_argument("--map", default="pca", choices=("pca", "tsne"), help="how layers are drawn as points [pca]")
-    group.add_argument("--beside", default="", metavar="RUN", help="another run, to compare the layers with")
     group.add_argument("--concept", default="", metavar="FOLDER", help="examples of a concept: which classes use it?")
     group.add_argument("--dream", default="", metavar="PICTURE", help="a picture, to be filled with what a layer sees")
 
@@ -60,12 +59,15 @@ def looked(net: Net, args: argparse.Namespace) -> tuple[dict[str, Any], dict[str
     from ..media import Image
     from . import exhibits, interior
 
+    if len(args.beside) > 1:
+        got = f"{len(args.beside)}: {', '.join(args.beside)}"
+        raise UserError("one run to compare the layers with", got, "Name one, or add --landscape", net.name)
     focus = interior.layer_of(net, args.layer) if args.layer else None
     if args.dream and not net.pictured:
         raise UserError("--dream for a run that sees pictures", f"inputs of {inputs(net)}", "Leave it out", net.name)
     image = Image.open(args.dream) if args.dream else None
     shown = interior.examples_of(net, args.concept) if args.concept else None
-    other = interior.companion(net, load(args.beside, args.runs, args.page)) if args.beside else None
+    other = interior.companion(net, load(args.beside[0], args.runs, args.page)) if args.beside else None
     layers = interior.some(net.layers, interior.MOST_LAYERS)
     layers += [focus] if focus is not None and focus not in layers else []
     if len(layers) < len(net.layers):
@@ -122,11 +124,11 @@ def dreams(net: Net) -> Any:
 def command(args: argparse.Namespace) -> str:
     """The words that look again."""
     parts = ["milestones", "look", args.run]
-    named = {"page": "", "runs": "runs", "seed": 0, "layer": "", "units": UNITS, "map": "pca", "beside": "",
+    named = {"page": "", "runs": "runs", "seed": 0, "layer": "", "units": UNITS, "map": "pca", "beside": [],
              "concept": "", "dream": ""}  # fmt: skip
     for name, usual in named.items():
         if (value := getattr(args, name)) != usual:
-            parts += [f"--{name}", str(value)]
+            parts += [f"--{name}", *(value if isinstance(value, list) else [str(value)])]
     return shlex.join(parts)
 
 
