@@ -185,10 +185,11 @@ def spread(each: Float[Tensor, "B"], like: Tensor) -> Tensor:
 
 def start(origin: Float[Tensor, "B ..."], ball: Ball, seed: int, draw: int = 0) -> Float[Tensor, "B ..."]:
     """A random change, uniform in the ball (not yet in the legal range), keyed by seed, draw and the example."""
+    own, size = identity(origin), origin[0].numel() if len(origin) else 1
     if ball.norm == "inf":
-        return (2 * noise(origin, seed, draw) - 1) * ball.size
-    way = normal(origin, seed, draw)
-    radius = noise(origin, seed, draw + (1 << 20)).flatten(1)[:, 0] ** (1 / max(1, origin[0].numel()))
+        return (2 * uniform(own, seed, draw, size).to(origin.dtype).view(origin.shape) - 1) * ball.size
+    way = normal(own, seed, draw, size).to(origin.dtype).view(origin.shape)
+    radius = uniform(own, seed, draw + (1 << 20), 1)[:, 0].to(origin.dtype) ** (1 / size)
     return way * spread(ball.size * radius / length(way), origin)
 
 
@@ -202,17 +203,21 @@ def _mixed(x: Tensor) -> Tensor:
     return x ^ ((x >> 31) & ((1 << 33) - 1))
 
 
-def noise(input: Float[Tensor, "B ..."], seed: int, draw: int = 0) -> Float[Tensor, "B ..."]:
-    """Numbers from [0, 1), keyed by seed, draw and the values of the example: the same among any neighbours."""
-    flat = input.detach().flatten(1)
+def identity(input: Float[Tensor, "B ..."]) -> Int[Tensor, "B"]:
+    """A key for each example, of its values alone: what is drawn by it is the same among any neighbours."""
+    flat = input.detach().flatten(1).float().contiguous()
     place = torch.arange(1, flat.shape[1] + 1, device=flat.device) * _GOLD
-    own = _mixed(flat.float().contiguous().view(torch.int32).long() + place).sum(1)  # wraps, so in any order
-    own = _mixed(own + _mixed(torch.tensor(seed, device=flat.device) * _FIRST + draw))
-    bits = (_mixed(own[:, None] + place) >> 40) & ((1 << 24) - 1)
-    return (bits.to(input.dtype) / (1 << 24)).view(input.shape)
+    return _mixed(_mixed(flat.view(torch.int32).long() + place).sum(1))  # sums wrap: their order plays no part
 
 
-def normal(input: Float[Tensor, "B ..."], seed: int, draw: int = 0) -> Float[Tensor, "B ..."]:
-    """Standard normal numbers, keyed as `noise` (Box & Muller 1958)."""
-    radius = (-2 * (1 - noise(input, seed, draw)).log()).sqrt()
-    return radius * torch.cos(2 * torch.pi * noise(input, seed, draw + (1 << 21)))
+def uniform(own: Int[Tensor, "B"], seed: int, draw: int, count: int) -> Float[Tensor, "B D"]:
+    """Numbers from [0, 1) for each key, another row of `count` for each seed and draw."""
+    key = _mixed(own + _mixed(torch.tensor(seed, device=own.device) * _FIRST + draw))
+    bits = _mixed(key[:, None] + torch.arange(1, count + 1, device=own.device) * _GOLD) >> 40
+    return (bits & ((1 << 24) - 1)).float() / (1 << 24)
+
+
+def normal(own: Int[Tensor, "B"], seed: int, draw: int, count: int) -> Float[Tensor, "B D"]:
+    """Standard normal numbers, drawn as `uniform` (Box & Muller 1958)."""
+    radius = (-2 * (1 - uniform(own, seed, draw, count)).log()).sqrt()
+    return radius * torch.cos(2 * torch.pi * uniform(own, seed, draw + (1 << 21), count))
