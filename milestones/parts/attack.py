@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
 Scores = Callable[[Tensor], Tensor]
 """Inputs "B ..." to scores "B K"; the largest is the answer."""
 
-MISLED = 1e9  # what being misled counts, above every loss
 CUT = 3.0  # odds of 20 to 1: a universal change gains no more from one example
 MOST = 512  # examples in a chunk: more are no faster
 MEMORY = 1 << 28  # bytes that a chunk may hold for its gradient
@@ -61,7 +61,7 @@ def pgd(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B"],
     as `fgsm`."""
     step = 2.5 * ball.size / max(1, steps) if step is None else step
     most, found = room(scores, input), input.clone()
-    worth = torch.full(target.shape, -torch.inf, dtype=torch.double, device=input.device)
+    worth, broken = torch.full_like(target, -torch.inf, dtype=input.dtype), torch.zeros_like(target, dtype=torch.bool)
     left = torch.arange(len(input), device=input.device)
     if drop:
         left = left[said(scores, input, most).argmax(-1) == target]
@@ -77,14 +77,13 @@ def pgd(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B"],
                 answer, gradient = said(scores, x, most), x
                 loss = odds(answer, true)
             misled = answer.argmax(-1) != true
-            rank = loss.double() + MISLED * misled
-            better = rank > worth[at]
-            found[at[better]], worth[at[better]] = x[better], rank[better]
+            better = (misled & ~broken[at]) | ((misled == broken[at]) & (loss > worth[at]))
+            found[at[better]], worth[at[better]], broken[at[better]] = x[better], loss[better], misled[better]
             if drop and bool(misled.any()):
                 at, origin, true, x, gradient = (part[~misled] for part in (at, origin, true, x, gradient))
             if turn < steps:
                 x = within(x + step * steepest(gradient, ball.norm), origin, ball)
-        left = left[worth[left] < MISLED / 2] if drop else left
+        left = left[~broken[left]] if drop else left
     return found
 
 
@@ -172,7 +171,7 @@ def misled(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B
     return said(scores, input, room(scores, input)).argmax(-1) != target
 
 
-def slope(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B"],
+def slope(scores: Scores, input: Shaped[Tensor, "B ..."], target: Int[Tensor, "B"],
           loss: Callable[[Tensor, Tensor], Tensor], most: int) -> Slope:  # fmt: skip
     """The loss of each example, with its gradient by the input alone, at most `most` examples at a time.
 
@@ -212,7 +211,7 @@ def room(scores: Scores, input: Float[Tensor, "B ..."]) -> int:
 
         def pack(tensor: Tensor, count: int = count) -> Tensor:
             held[count - 1] += tensor.nbytes
-            return tensor
+            return tensor.detach()  # a layer's output that kept itself would never be freed
 
         with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
             scores(input[:count].detach().clone().requires_grad_(input.is_floating_point()))
@@ -259,31 +258,26 @@ def start(origin: Float[Tensor, "B ..."], ball: Ball, seed: int, draw: int = 0) 
     return way * spread(ball.size * radius / length(way), origin)
 
 
-_GOLD, _FIRST, _SECOND = (value - (1 << 64) for value in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
-
-
-def _mixed(x: Tensor) -> Tensor:
-    """A one-to-one map of 64-bit integers in which each bit depends on all (the finaliser of splitmix64)."""
-    x = (x ^ ((x >> 30) & ((1 << 34) - 1))) * _FIRST
-    x = (x ^ ((x >> 27) & ((1 << 37) - 1))) * _SECOND
-    return x ^ ((x >> 31) & ((1 << 33) - 1))
-
-
 def identity(input: Float[Tensor, "B ..."]) -> Int[Tensor, "B"]:
     """A key for each example, of its values alone: what is drawn by it is the same among any neighbours."""
-    flat = input.detach().flatten(1).float().contiguous()
-    place = torch.arange(1, flat.shape[1] + 1, device=flat.device) * _GOLD
-    return _mixed(_mixed(flat.view(torch.int32).long() + place).sum(1))  # sums wrap: their order plays no part
+    rows = input.detach().flatten(1).to("cpu", torch.float32).contiguous().numpy()
+    keys = [int.from_bytes(blake2b(row.tobytes(), digest_size=8).digest(), "big", signed=True) for row in rows]
+    return torch.tensor(keys, dtype=torch.long, device=input.device)
+
+
+def keyed(*parts: int) -> torch.Generator:
+    """A generator of its own for these numbers."""
+    digest = blake2b("/".join(map(str, parts)).encode(), digest_size=7).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
 
 
 def uniform(own: Int[Tensor, "B"], seed: int, draw: int, count: int) -> Float[Tensor, "B D"]:
     """Numbers from [0, 1) for each key, another row of `count` for each seed and draw."""
-    key = _mixed(own + _mixed(torch.tensor(seed, device=own.device) * _FIRST + draw))
-    bits = _mixed(key[:, None] + torch.arange(1, count + 1, device=own.device) * _GOLD) >> 40
-    return (bits & ((1 << 24) - 1)).float() / (1 << 24)
+    rows = [torch.rand(count, generator=keyed(key, seed, draw)) for key in own.tolist()]
+    return torch.stack(rows).to(own.device) if rows else torch.empty(0, count)
 
 
 def normal(own: Int[Tensor, "B"], seed: int, draw: int, count: int) -> Float[Tensor, "B D"]:
-    """Standard normal numbers, drawn as `uniform` (Box & Muller 1958)."""
-    radius = (-2 * (1 - uniform(own, seed, draw, count)).log()).sqrt()
-    return radius * torch.cos(2 * torch.pi * uniform(own, seed, draw + (1 << 21), count))
+    """Standard normal numbers, drawn as `uniform`."""
+    rows = [torch.randn(count, generator=keyed(key, seed, draw)) for key in own.tolist()]
+    return torch.stack(rows).to(own.device) if rows else torch.empty(0, count)

@@ -11,9 +11,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .attack import Ball, Scores, identity, normal
+from .attack import Ball, Scores, identity, keyed
 
 ABSTAIN = -1
+DRAWS = 256  # at a time; another number would draw others
 
 
 class Interval(Tensor):
@@ -187,14 +188,13 @@ class Smoothed(NamedTuple):
     radius: Float[Tensor, "B"]
 
 
-def votes(scores: Scores, input: Float[Tensor, "1 ..."], sigma: float, draws: int, classes: int, *, seed: int = 0,
-          most: int = 256, first: int = 0) -> Int[Tensor, "K"]:  # fmt: skip
+def votes(scores: Scores, input: Float[Tensor, "1 ..."], sigma: float, draws: int, classes: int,
+          rng: torch.Generator) -> Int[Tensor, "K"]:  # fmt: skip
     """How often each class is the answer when normal noise of spread `sigma` is added."""
-    own, size, found = identity(input), input[0].numel(), torch.zeros(classes, dtype=torch.long, device=input.device)
-    for begin in range(0, draws, most):
-        count = min(most, draws - begin)
-        key = own + torch.arange(first + begin, first + begin + count, device=own.device) * (1 << 32)
-        x = input + sigma * normal(key, seed, 1 << 24, size).view(count, *input.shape[1:])
+    found = torch.zeros(classes, dtype=torch.long, device=input.device)
+    for begin in range(0, draws, DRAWS):
+        count = min(DRAWS, draws - begin)
+        x = input + sigma * torch.randn(count, *input.shape[1:], generator=rng).to(input)
         found += torch.bincount(scores(x).argmax(-1), minlength=classes)
     return found
 
@@ -208,8 +208,9 @@ def smoothed(scores: Scores, input: Float[Tensor, "B ..."], sigma: float, *, dra
     classes = scores(input[:1]).shape[1]
     answers, radii = [], []
     for one in input.split(1):
-        said = int(votes(scores, one, sigma, select, classes, seed=seed).argmax())
-        count = int(votes(scores, one, sigma, draws, classes, seed=seed, first=select)[said])
+        rng = keyed(int(identity(one)), seed)
+        said = int(votes(scores, one, sigma, select, classes, rng).argmax())
+        count = int(votes(scores, one, sigma, draws, classes, rng)[said])
         chance = least_chance(count, draws, alpha)
         sure = chance > 0.5
         answers.append(said if sure else ABSTAIN)
@@ -225,7 +226,7 @@ def majority(scores: Scores, input: Float[Tensor, "B ..."], sigma: float, *, dra
     classes = scores(input[:1]).shape[1]
     answers = []
     for one in input.split(1):
-        top = votes(scores, one, sigma, draws, classes, seed=seed).topk(2)
+        top = votes(scores, one, sigma, draws, classes, keyed(int(identity(one)), seed)).topk(2)
         both = int(top.values.sum())
         sure = 2 * math.exp(tail(int(top.values[0]), both, 0.5)) <= alpha
         answers.append(int(top.indices[0]) if sure else ABSTAIN)

@@ -114,7 +114,7 @@ def closer(scores: Scores, input: Float[Tensor, "B ..."], adversarial: Float[Ten
 
 @torch.no_grad()
 def carlini(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B"], ball: Ball, *, searches: int = 7,
-            steps: int = 200, lr: float = 0.03, weight: float = 1.0) -> Float[Tensor, "B ..."]:  # fmt: skip
+            steps: int = 100, lr: float = 0.06, weight: float = 1.0) -> Float[Tensor, "B ..."]:  # fmt: skip
     """The smallest change in the 2-norm that Adam finds for squared distance + weight x lead of the true class
     (Carlini & Wagner 2017, section VI.A, confidence 0), the weight searched for each example: tenfold until it
     misleads, then between. An example whose loss no longer falls rests until the next weight.
