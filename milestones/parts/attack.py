@@ -171,7 +171,7 @@ def misled(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B
     return said(scores, input, room(scores, input)).argmax(-1) != target
 
 
-def slope(scores: Scores, input: Shaped[Tensor, "B ..."], target: Int[Tensor, "B"],
+def slope(scores: Scores, input: Shaped[Tensor, "B ..."], target: Int[Tensor, "B *rest"],
           loss: Callable[[Tensor, Tensor], Tensor], most: int) -> Slope:  # fmt: skip
     """The loss of each example, with its gradient by the input alone, at most `most` examples at a time.
 
@@ -243,8 +243,8 @@ def length(x: Float[Tensor, "B ..."]) -> Float[Tensor, "B"]:
     return ((flat / most).norm(dim=1) * most[:, 0]).clamp(min=torch.finfo(x.dtype).tiny)
 
 
-def spread(each: Float[Tensor, "B"], like: Tensor) -> Tensor:
-    """A value for each example, shaped so that it goes with "B ..."."""
+def spread(each: Tensor, like: Tensor) -> Tensor:
+    """A value for each example, "B", shaped so that it goes with `like`, "B ..."."""
     return each.view(-1, *[1] * (like.dim() - 1))
 
 

@@ -72,7 +72,7 @@ def test_pgd_against_a_grid(norm: Any) -> None:
     found = misled(net, pgd(net, x, target, Ball(norm, size, **FREE), steps=40, restarts=10), target)
     assert 10 < int(reached.sum()) < 50, "the case must be able to fail"
     assert not bool((found & ~reached).any()), "what the grid cannot reach is not reached"
-    assert int((reached & ~found).sum()) <= 0.06 * int(reached.sum())
+    assert int((reached & ~found).sum()) <= 0.1 * int(reached.sum()), "nine in ten"
 
 
 def test_stays_in_the_ball_and_the_legal_range() -> None:
