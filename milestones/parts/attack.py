@@ -222,6 +222,12 @@ def room(scores: Scores, input: Float[Tensor, "B ..."]) -> int:
     return max(1, min(MOST, max(MEMORY // 8, min(MEMORY, free // 4)) // each))
 
 
+def seats(input: Float[Tensor, "B ..."]) -> int:
+    """How many examples fit in a chunk of which only scores are asked, without asking any: a net holds some tens of
+    times its input. At least 1."""
+    return max(1, min(MOST, MEMORY // (64 * max(1, input[:1].nbytes))))
+
+
 def within(x: Float[Tensor, "B ..."], origin: Float[Tensor, "B ..."], ball: Ball) -> Float[Tensor, "B ..."]:
     """The point of the ball around `origin` that is next to x, then moved into the legal range, which keeps it there."""
     if ball.norm == "inf":

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .attack import (
-    Ball, Scores, identity, length, margin, normal, odds, room, said, slope, spread, steepest, uniform, within,
+    Ball, Scores, identity, length, margin, normal, odds, room, said, seats, slope, spread, steepest, uniform, within,
 )  # fmt: skip
 from .minimal import distance, fab
 
@@ -153,7 +153,7 @@ def square(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B
 
     Inputs that are no pictures "B C H W" are taken as one row; there a run of entries stands for a square, and in the
     2-norm they come back as they are."""
-    most, shape = room(scores, input), input.shape
+    most, shape = seats(input), input.shape
     flat = input.dim() != 4
     if flat and ball.norm == "2":
         return input.clone()

@@ -239,7 +239,8 @@ def tail(count: int, draws: int, chance: float) -> float:
         return 0.0
     n, k = torch.tensor(float(draws)).double(), torch.arange(count, draws + 1).double()
     ways = torch.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)
-    return min(0.0, float((ways + torch.xlogy(k, torch.tensor(chance)) + torch.special.xlog1py(n - k, torch.tensor(-chance))).logsumexp(0)))
+    p = torch.tensor(chance, dtype=torch.double)
+    return min(0.0, float((ways + torch.xlogy(k, p) + torch.special.xlog1py(n - k, -p)).logsumexp(0)))
 
 
 def least_chance(count: int, draws: int, alpha: float) -> float:

@@ -70,7 +70,7 @@ def curve(norm: str, one: Mapping[str, Any], proved: Mapping[str, Any]) -> str:
             lines[NAMES[name]] = one["sizes"], y
     if norm in proved.get("intervals", {}):
         lines["proved by intervals"] = one["sizes"], proved["intervals"][norm]
-    single = [f"{NAMES[name]} {short(value)} % at {short(size)}" for name, values in one["accuracy"].items()
+    single = [f"{NAMES[name]}: {short(value)} % still right at {short(size)}" for name, values in one["accuracy"].items()
               if NAMES[name] not in lines for size, value in zip(one["sizes"], values, strict=True)
               if value is not None]  # fmt: skip
     half = [f"{NAMES[name]}: half are misled at {short(value)}" for name, value in one["median"].items() if value is not None]
