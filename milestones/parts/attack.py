@@ -53,7 +53,8 @@ def fgsm(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B"]
 
 @torch.no_grad()
 def pgd(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B"], ball: Ball, *, steps: int = 40,
-        restarts: int = 1, step: float | None = None, seed: int = 0, drop: bool = True) -> Float[Tensor, "B ..."]:  # fmt: skip
+        restarts: int = 1, step: float | None = None, seed: int = 0,
+        drop: bool = True) -> Float[Tensor, "B ..."]:  # fmt: skip
     """The worst point of each example on `restarts` ascents from random points of the ball (Madry et al. 2018, (2)):
     one that misleads before one that does not, then the higher loss. `step`: by default 2.5 size / steps.
 
@@ -100,7 +101,9 @@ def universal(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor,
         step = ball.size / 4 / (1 + turn)
         for rows in torch.randperm(len(input), generator=rng).split(batch):
             x = within(input[rows] + change, input[rows], ball)
-            pull = slope(scores, x, target[rows], lambda z, true: odds(z, true).clamp(max=CUT), most).gradient.sum(0, True)
+            pull = slope(scores, x, target[rows], lambda z, true: odds(z, true).clamp(max=CUT), most).gradient.sum(
+                0, True
+            )
             change = change + step * steepest(pull, ball.norm)
             change = within(change, torch.zeros_like(change), ball._replace(low=-torch.inf, high=torch.inf))
         x = within(input + change, input, ball)
@@ -112,8 +115,8 @@ def universal(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor,
 @torch.no_grad()
 def patch(scores: Scores, input: Float[Tensor, "B C H W"], aim: int, low: float, high: float, *, share: float = 0.4,
           steps: int = 150, batch: int = 32, seed: int = 0) -> Float[Tensor, "1 C S S"]:  # fmt: skip
-    """A round sticker, `share` of the picture's side across, that makes the net say class `aim` wherever it lies, turned
-    and scaled (Brown et al. 2017, (1)): Adam on the chance of the class over random pictures and places."""
+    """A round sticker, `share` of the picture's side across, that makes the net say class `aim` wherever it lies,
+    turned and scaled (Brown et al. 2017, (1)): Adam on the chance of the class over random pictures and places."""
     side = max(3, round(share * min(input.shape[2:])))
     rng = torch.Generator().manual_seed(seed)
     free = torch.zeros(1, input.shape[1], side, side)
@@ -143,8 +146,9 @@ def worn(input: Float[Tensor, "B C H W"], sticker: Float[Tensor, "1 C S S"], sha
     x, y, turn, scale = place.T
     size = share * scale
     tall = input.shape[2] / min(input.shape[2:]), input.shape[3] / min(input.shape[2:])
-    rows = torch.stack([torch.stack([turn.cos() / size * tall[1], turn.sin() / size * tall[0], x * 0], 1),
-                        torch.stack([-turn.sin() / size * tall[1], turn.cos() / size * tall[0], y * 0], 1)], 1)  # fmt: skip
+    along, across = turn.cos() / size, turn.sin() / size
+    rows = torch.stack([torch.stack([along * tall[1], across * tall[0], x * 0], 1),
+                        torch.stack([-across * tall[1], along * tall[0], y * 0], 1)], 1)  # fmt: skip
     rows[:, :, 2] = -(rows[:, :, :2] @ torch.stack([x, y], 1)[:, :, None])[:, :, 0]
     grid = F.affine_grid(rows.to(input), list(input.shape), align_corners=False)
     inside = (grid.square().sum(3) <= 1)[:, None].to(input)
@@ -229,7 +233,7 @@ def seats(input: Float[Tensor, "B ..."]) -> int:
 
 
 def within(x: Float[Tensor, "B ..."], origin: Float[Tensor, "B ..."], ball: Ball) -> Float[Tensor, "B ..."]:
-    """The point of the ball around `origin` that is next to x, then moved into the legal range, which keeps it there."""
+    """The point of the ball around `origin` next to x, then moved into the legal range, which keeps it in the ball."""
     if ball.norm == "inf":
         return torch.clamp(x, origin - ball.size, origin + ball.size).clamp(ball.low, ball.high)
     change = x - origin

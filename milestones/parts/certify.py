@@ -80,9 +80,11 @@ def linear(func: Callable[..., Tensor], x: Interval, weight: Tensor, bias: Tenso
 
 def scaled(func: Callable[..., Tensor], x: Any, y: Any) -> Interval:
     """Times, or divided by, what is known."""
-    if isinstance(x, Interval) and isinstance(y, Interval) or isinstance(y, Interval) and "div" in func.__name__:
+    if (isinstance(x, Interval) and isinstance(y, Interval)) or (isinstance(y, Interval) and "div" in func.__name__):
         raise ValueError("interval bounds through a product of two unknowns are not known")
-    ends = [func(one, y) if isinstance(x, Interval) else func(x, one) for one in _ends(x if isinstance(x, Interval) else y)]
+    ends = [
+        func(one, y) if isinstance(x, Interval) else func(x, one) for one in _ends(x if isinstance(x, Interval) else y)
+    ]
     return Interval.of(torch.minimum(*ends), torch.maximum(*ends))
 
 
@@ -159,7 +161,7 @@ def worst(model: nn.Module | Scores, low: Float[Tensor, "B ..."], high: Float[Te
     if answer.before is None:
         return (answer.high - answer.low.gather(1, target[:, None])).masked_fill(own, 0.0)
     low, high, weight = answer.before
-    middle, radius = (high + low) / 2, (high - low) / 2
+    radius = (high - low) / 2
     ahead = (answer.low + answer.high) / 2
     ahead = ahead - ahead.gather(1, target[:, None])
     change = (weight[None] - weight[target][:, None]).abs()  # B K D

@@ -190,7 +190,9 @@ def fab(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B"],
             if not len(at):
                 break
             pair = torch.stack([target[at], rival[at]], 1)
-            ahead, pull, _ = slope(scores, x, pair, lambda z, two: z.gather(1, two[:, 1:])[:, 0] - z.gather(1, two[:, :1])[:, 0], most)
+            ahead, pull, _ = slope(
+                scores, x, pair, lambda z, two: z.gather(1, two[:, 1:])[:, 0] - z.gather(1, two[:, :1])[:, 0], most
+            )
             near = onto(x, pull, -ahead, ball)
             first = onto(origin, pull, -ahead + (pull * (x - origin)).flatten(1).sum(1), ball)
             a, b = (distance(way, torch.zeros_like(way), ball.norm).clamp(min=1e-8) for way in (near, first))

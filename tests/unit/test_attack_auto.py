@@ -11,13 +11,20 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from unit.test_attack import FREE, drawn, linear, tiny
 
 from milestones.parts.attack import Ball, margin, misled, pgd
 from milestones.parts.autoattack import (
-    SQUARES, WRONG, apgd, apgd_targeted, autoattack, bump, ratio, square,
+    SQUARES,
+    WRONG,
+    apgd,
+    apgd_targeted,
+    autoattack,
+    bump,
+    ratio,
+    square,
 )  # fmt: skip
 from milestones.parts.minimal import distance
-from unit.test_attack import FREE, drawn, linear, tiny
 
 
 def digits(count: int) -> tuple[Tensor, Tensor]:
@@ -165,7 +172,9 @@ def test_the_order_and_what_breaks_what() -> None:
     target = stairs(x).argmax(-1)
     target[0] = 1 - target[0]
     told: list[tuple[str, int]] = []
-    done = autoattack(stairs, x, target, Ball("inf", 60.0, 0.0, 255.0), most_queries=400, say=lambda *one: told.append(one))
+    done = autoattack(
+        stairs, x, target, Ball("inf", 60.0, 0.0, 255.0), most_queries=400, say=lambda *one: told.append(one)
+    )
     assert [name for name, _ in told] == ["APGD-CE", "APGD-T", "FAB-T", "Square"]
     assert done.broken_by[0] == WRONG and bool((done.adversarial[0] == x[0]).all())
     assert done.broken_by.count("Square") >= 3
