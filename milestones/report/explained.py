@@ -19,6 +19,7 @@ FOR, AGAINST = (20, 92, 158), (206, 92, 20)  # as the heat maps of reports: blue
 SIDE = 224  # pixels to which small pictures are enlarged
 INK = 0.42  # how dark the input shows below its map
 MOST_ROWS = 40  # of a table of features
+NARROW = "grid-template-columns:repeat(auto-fill,minmax(14.4rem,1fr))"  # three maps beside each other
 SMALL = 1e-3  # completeness errors below are told as such
 
 
@@ -97,7 +98,7 @@ def html_of(found: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
         "it fall fast), <b>put in</b> while it is put into an empty input first (a good one lets it rise fast); both are "
         "means over the way, with that of random orders beside them. <b>Random nets</b> is the rank correlation with the "
         "maps of nets whose weights were shuffled: near 0 the map depends on what this net learned, near 1 it would look "
-        f"the same had it learned nothing; <b>strength alone</b> leaves out what is for and what against. Empty here is: {words(found['nothing'])}.</p></header>"
+        f"the same had it learned nothing; the second number leaves out what is for and what against. Empty here is: {words(found['nothing'])}.</p></header>"
     )  # fmt: skip
     for number, one in enumerate(found["inputs"], 1):
         body += section(one["name"], explained(number, one, found, pictures))
@@ -123,9 +124,9 @@ def explained(number: int, one: Mapping[str, Any], found: Mapping[str, Any], pic
     text += f". Explained is why it says {words(one['explained'], 40)}." if one["explained"] == best["label"] else \
         f". Explained is what speaks for {words(one['explained'], 40)}."  # fmt: skip
     top = figure("Input", picture(pictures[one["picture"]], "the input", SIDE)) if "picture" in one else ""
-    body = f'<p>{text}</p><div class="plots">{top}{ranking("Answer", one["answer"])}</div>'
+    body = f'<p>{text}</p><div class="plots" style="{NARROW}">{top}{ranking("Answer", one["answer"][:5])}</div>'
     if "picture" in one:
-        body += f'<div class="plots">{"".join(mapped(each, pictures) for each in one["maps"])}</div>'
+        body += f'<div class="plots" style="{NARROW}">{"".join(mapped(each, pictures) for each in one["maps"])}</div>'
     else:
         body += numbers(one, found) + listed(one)
     heats = "".join(drawn(each["title"], each["heat"]) for each in one["inside"])
@@ -151,7 +152,7 @@ def strip(each: Mapping[str, Any]) -> dict[str, str]:
         "Take away": f"{each['deletion']:.0f} % (random {each['random_deletion']:.0f})",
         "Put in": f"{each['insertion']:.0f} % (random {each['random_insertion']:.0f})",
         "Adds up": adds,
-        "Random nets": "too few places" if alike is None else f"{alike:+.2f} (strength alone {where:+.2f})",
+        "Random nets": "too few places" if alike is None else f"{alike:+.2f} / {where:+.2f}",
     }  # fmt: skip
 
 
