@@ -7,8 +7,8 @@ orders on both sides) of the shipped lenet on test digits, and Grad-CAM of a res
 colour pictures. Both sides run in the peers' environment, on the same net, inputs and threads, in turns. Peers have two
 columns: as their documentation calls them, and tuned: Captum with as many perturbations or points at a time as make it
 fastest of 1, 16, 64 and 256, found before; pytorch-grad-cam with one object for all calls and no gradient below its
-layer. What comes out is compared: the largest difference, relative
-to the largest number of the map. Then the trust strip: seconds that all maps of one digit take with what they are worth.
+layer. What comes out is compared: the largest difference, relative to the largest number of the map. Then the trust
+strip: seconds that all maps of one digit take with what they are worth.
 Targets: 2 times Captum and pytorch-grad-cam; at most 3 s an image with the trust strip.
 """
 

@@ -136,7 +136,7 @@ def maps(asked: Question, random: Sequence[Question], names: Sequence[str], sett
     ranks = torch.stack([trust.by_group(values, parts.groups, parts.count) for values in whole.values()])
     chance = trust.random_ranks(len(asked.input), parts.count, seed=setting.seed)
     area = trust.curves(asked, torch.cat([ranks, chance]), parts.groups, chunk=setting.chunk)
-    lost, won = (line[len(whole):].mean(0) for line in area)
+    lost, won = (line[len(whole) :].mean(0) for line in area)
     found: dict[str, Map | str] = {}
     for name, values in made.items():
         if isinstance(values, str):
@@ -153,9 +153,13 @@ def maps(asked: Question, random: Sequence[Question], names: Sequence[str], sett
     return found
 
 
-def likeness(name: str, seen: Tensor, random: Sequence[Question], parts: Parts, setting: Setting) -> list[trust.Likeness | None]:
+def likeness(
+    name: str, seen: Tensor, random: Sequence[Question], parts: Parts, setting: Setting
+) -> list[trust.Likeness | None]:
     """How alike each map is to those of nets with random weights; None where no such nets are given."""
     if not random:
         return [None] * len(seen)
-    others = [places(METHODS[name].make(other, parts, setting._replace(exact=False)), parts).flatten(1) for other in random]
+    others = [
+        places(METHODS[name].make(other, parts, setting._replace(exact=False)), parts).flatten(1) for other in random
+    ]
     return trust.similarity(seen.flatten(1), torch.stack(others))
