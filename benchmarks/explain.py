@@ -85,6 +85,7 @@ def against(question: Value) -> Value:
     case, count = question["case"], question["inputs"]
     sides: dict[str, Any] = {}
     if case == "grad-cam":
+        without_torchvision()
         from pytorch_grad_cam import GradCAM
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
@@ -141,6 +142,20 @@ def against(question: Value) -> Value:
         for who in list(sides)[:: 1 if i % 2 else -1]:
             measured[who].append(clocked(sides[who]))
     return {**measured, "difference": apart, "inputs": count}
+
+
+def without_torchvision() -> None:
+    """pytorch-grad-cam imports torchvision for tools that are not used here. Some builds of it do not load beside some
+    builds of PyTorch; an empty stand-in then takes its place."""
+    from unittest.mock import MagicMock
+
+    try:
+        import torchvision  # noqa: F401
+    except (ImportError, RuntimeError):
+        for name in [name for name in sys.modules if name.startswith("torchvision")]:
+            del sys.modules[name]
+        for name in ("torchvision", "torchvision.transforms", "torchvision.transforms.functional"):
+            sys.modules[name] = MagicMock()
 
 
 def scaled(cam: Any) -> Any:

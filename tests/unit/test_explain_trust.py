@@ -201,7 +201,8 @@ def test_the_page_tells_the_trust_and_repeats() -> None:
            "random_deletion": 40.0, "random_insertion": 45.0, "similarity": 0.12, "strength": 0.3, "gain": 37.5,
            "trusted": True, "sentence": "Depends on the net."}  # fmt: skip
     found = {"system": "a & b", "data": "d", "nothing": "black", "bounds": [0.0, 255.0], "columns": None,
-             "command": "m", "methods": {"shapley": {"title": "Shapley", "says": "share"}, "guided": {"title": "Guided", "says": "x"}},
+             "command": "m", "methods": {"shapley": {"title": "Shapley", "says": "share"},
+                                         "guided": {"title": "Guided", "says": "x"}},
              "left_out": {"guided": "this net has none"},
              "inputs": [{"name": "<x>.png", "answer": [{"label": "7", "chance": 0.9}], "truth": "7", "explained": "7",
                          "maps": [one], "inside": []}]}  # fmt: skip
