@@ -7,8 +7,8 @@ orders on both sides) of the shipped lenet on test digits, and Grad-CAM of a res
 colour pictures. Both sides run in the peers' environment, on the same net, inputs and threads, in turns. Peers have two
 columns: as their documentation calls them, and tuned: Captum with as many perturbations or points at a time as make it
 fastest of 1, 16, 64 and 256, found before; pytorch-grad-cam with one object for all calls and no gradient below its
-layer. What comes out is compared: the largest difference, relative
-to the largest number of the map. Then the trust strip: seconds that all maps of one digit take with what they are worth.
+layer. What comes out is compared: the largest difference, relative to the largest number of the map. Then the trust
+strip: seconds that all maps of one digit take with what they are worth.
 Targets: 2 times Captum and pytorch-grad-cam; at most 3 s an image with the trust strip.
 """
 
@@ -85,6 +85,7 @@ def against(question: Value) -> Value:
     case, count = question["case"], question["inputs"]
     sides: dict[str, Any] = {}
     if case == "grad-cam":
+        without_torchvision()
         from pytorch_grad_cam import GradCAM
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
@@ -141,6 +142,20 @@ def against(question: Value) -> Value:
         for who in list(sides)[:: 1 if i % 2 else -1]:
             measured[who].append(clocked(sides[who]))
     return {**measured, "difference": apart, "inputs": count}
+
+
+def without_torchvision() -> None:
+    """pytorch-grad-cam imports torchvision for tools that are not used here. Some builds of it do not load beside some
+    builds of PyTorch; an empty stand-in then takes its place."""
+    from unittest.mock import MagicMock
+
+    try:
+        import torchvision  # noqa: F401
+    except (ImportError, RuntimeError):
+        for name in [name for name in sys.modules if name.startswith("torchvision")]:
+            del sys.modules[name]
+        for name in ("torchvision", "torchvision.transforms", "torchvision.transforms.functional"):
+            sys.modules[name] = MagicMock()
 
 
 def scaled(cam: Any) -> Any:

@@ -187,7 +187,9 @@ def occlusion(asked: Question, window: Sequence[int], stride: Sequence[int], chu
         for d, (n, w) in enumerate(zip(shape, window, strict=True)):
             if w < n:
                 at, start = torch.arange(n), corners[numbers, d][:, None]
-                mask = mask & ((at >= start) & (at < start + w)).view(-1, *[n if k == d else 1 for k in range(len(shape))])
+                mask = mask & ((at >= start) & (at < start + w)).view(
+                    -1, *[n if k == d else 1 for k in range(len(shape))]
+                )
         return mask
 
     total = torch.zeros(len(x), *hidden(torch.arange(1)).shape[1:], dtype=x.dtype)

@@ -59,6 +59,7 @@ class Setting(NamedTuple):
     orders: int = 20  # in which parts join
     seed: int = 0
     chunk: int = 0  # examples at a time; 0: chosen from the free memory
+    exact: bool = True  # a path gets as many points as it takes to add up
 
 
 class Method(NamedTuple):
@@ -79,7 +80,8 @@ METHODS = {
     "input-gradient": Method("Input x gradient", "the gradient times the input",
                              lambda q, p, s: explain.input_gradient(q, s.chunk), adds_up=True),
     "integrated": Method("Integrated gradients", "its share of the score, along a line from nothing",
-                         lambda q, p, s: explain.integrated_gradients(q, s.steps, chunk=s.chunk), adds_up=True),
+                         lambda q, p, s: explain.integrated_gradients(
+                             q, s.steps, 1e-3 if s.exact else math.inf, chunk=s.chunk), adds_up=True),
     "guided": Method("Guided backpropagation", "the gradient, only where it is positive at each ReLU",
                      lambda q, p, s: relevance.guided_backpropagation(q, s.chunk)),
     "deconvolution": Method("Deconvolution", "the way back through the net, ReLUs in place of slopes",
@@ -134,7 +136,7 @@ def maps(asked: Question, random: Sequence[Question], names: Sequence[str], sett
     ranks = torch.stack([trust.by_group(values, parts.groups, parts.count) for values in whole.values()])
     chance = trust.random_ranks(len(asked.input), parts.count, seed=setting.seed)
     area = trust.curves(asked, torch.cat([ranks, chance]), parts.groups, chunk=setting.chunk)
-    lost, won = (line[len(whole):].mean(0) for line in area)
+    lost, won = (line[len(whole) :].mean(0) for line in area)
     found: dict[str, Map | str] = {}
     for name, values in made.items():
         if isinstance(values, str):
@@ -151,9 +153,13 @@ def maps(asked: Question, random: Sequence[Question], names: Sequence[str], sett
     return found
 
 
-def likeness(name: str, seen: Tensor, random: Sequence[Question], parts: Parts, setting: Setting) -> list[trust.Likeness | None]:
+def likeness(
+    name: str, seen: Tensor, random: Sequence[Question], parts: Parts, setting: Setting
+) -> list[trust.Likeness | None]:
     """How alike each map is to those of nets with random weights; None where no such nets are given."""
     if not random:
         return [None] * len(seen)
-    others = [places(METHODS[name].make(other, parts, setting), parts).flatten(1) for other in random]
+    others = [
+        places(METHODS[name].make(other, parts, setting._replace(exact=False)), parts).flatten(1) for other in random
+    ]
     return trust.similarity(seen.flatten(1), torch.stack(others))

@@ -102,7 +102,7 @@ def gates_of(input: Tensor, state: tuple[Tensor, Tensor], weights: list[Tensor],
                 i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
                 c = f * c + i * g
                 h = o * c.tanh()
-                if has_biases and len(own) == 5 or not has_biases and len(own) == 3:
+                if (has_biases and len(own) == 5) or (not has_biases and len(own) == 3):
                     h = h @ own[-1].T  # a projected LSTM
                 at[t] = torch.stack([i, f, g, o]), c, h
             stacked = [torch.stack([at[t][k] for t in range(x.shape[1])], -2) for k in range(3)]

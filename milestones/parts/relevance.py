@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from .explain import Question, every, pieces, room, told, wide
+from .explain import Question, pieces, room, told
 
 Call = Callable[[], Any]
 Change = Callable[[str, Call, tuple[Any, ...], dict[str, Any]], Any]
@@ -41,7 +41,9 @@ def is_rectifier(name: str, args: tuple[Any, ...], named: dict[str, Any]) -> boo
         return True
     low = named.get("min", args[1] if len(args) > 1 else None)
     high = named.get("max", args[2] if len(args) > 2 else None)
-    return name.rstrip("_") in ("clamp", "clamp_min", "clip") and not isinstance(low, Tensor) and low == 0 and high is None
+    return (
+        name.rstrip("_") in ("clamp", "clamp_min", "clip") and not isinstance(low, Tensor) and low == 0 and high is None
+    )
 
 
 def in_place(name: str, args: tuple[Any, ...], named: dict[str, Any]) -> bool:
@@ -110,17 +112,24 @@ def deconvolution(asked: Question, chunk: int = 0) -> Tensor:
 
 
 # What relevance passes through as the gradient does: sums with weights that do not depend on the input.
-LINEAR = frozenset("""linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d avg_pool1d avg_pool2d avg_pool3d
-    adaptive_avg_pool1d adaptive_avg_pool2d mean sum batch_norm view view_as reshape reshape_as flatten unflatten ravel
-    permute transpose swapaxes movedim t contiguous squeeze unsqueeze pad cat concat stack __getitem__ select narrow
-    add sub __add__ __radd__ __iadd__ add_ __sub__ __rsub__ __isub__ sub_ neg __neg__ flip roll float double to
-    type_as clone expand expand_as repeat chunk split unbind unfold index_select pixel_shuffle interpolate dropout
-    dropout2d identity __get__ lerp diagonal tile gather""".split())  # fmt: skip
-WINNERS = frozenset("max_pool1d max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d amax".split())
-PRODUCTS = frozenset("""mul mul_ multiply __mul__ __rmul__ __imul__ div div_ true_divide __truediv__ __itruediv__ matmul
-    __matmul__ __rmatmul__ mm bmm mv addmm addmv baddbmm einsum""".split())  # fmt: skip
-UNITS = frozenset("""relu tanh sigmoid gelu silu elu selu celu leaky_relu softplus hardtanh relu6 hardswish clamp
-    clamp_min clip mish""".split())  # fmt: skip
+LINEAR = frozenset((
+    "linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "batch_norm", "dropout",
+    "dropout2d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "mean", "sum",
+    "add", "sub", "__add__", "__radd__", "__iadd__", "__sub__", "__rsub__", "__isub__", "neg", "__neg__", "view",
+    "view_as", "reshape", "reshape_as", "flatten", "unflatten", "ravel", "permute", "transpose", "swapaxes", "movedim",
+    "t", "contiguous", "squeeze", "unsqueeze", "pad", "cat", "concat", "stack", "__getitem__", "__get__", "select",
+    "narrow", "flip", "roll", "float", "double", "to", "type_as", "clone", "expand", "expand_as", "repeat", "tile",
+    "chunk", "split", "unbind", "unfold", "index_select", "gather", "diagonal", "pixel_shuffle", "interpolate",
+))  # fmt: skip
+WINNERS = frozenset(("max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "amax"))
+PRODUCTS = frozenset((
+    "mul", "multiply", "__mul__", "__rmul__", "__imul__", "div", "true_divide", "__truediv__", "__itruediv__", "matmul",
+    "__matmul__", "__rmatmul__", "mm", "bmm", "mv", "addmm", "addmv", "baddbmm", "einsum",
+))  # fmt: skip
+UNITS = frozenset((
+    "relu", "tanh", "sigmoid", "gelu", "silu", "elu", "selu", "celu", "leaky_relu", "softplus", "hardtanh", "relu6",
+    "hardswish", "clamp", "clamp_min", "clip", "mish",
+))  # fmt: skip
 
 
 class Passed(torch.autograd.Function):
@@ -210,11 +219,13 @@ def grad_cam(asked: Question, chunk: int = 0) -> Tensor:
     for part in pieces(len(asked.input), chunk or room(asked)):
         seen: list[Tensor] = []
 
-        def change(name: str, call: Call, args: tuple[Any, ...], named: dict[str, Any], seen: list[Tensor] = seen) -> Any:
+        def change(
+            name: str, call: Call, args: tuple[Any, ...], named: dict[str, Any], seen: list[Tensor] = seen
+        ) -> Any:
             made = call()
-            if isinstance(made, Tensor) and made.dim() == 4 and made.requires_grad and made.shape[2:].numel() > 1:
-                if name in CONVOLUTIONS or (seen and made.shape[2:] == seen[0].shape[2:]):
-                    seen[:] = [made]
+            is_map = isinstance(made, Tensor) and made.dim() == 4 and made.requires_grad and made.shape[2:].numel() > 1
+            if is_map and (name in CONVOLUTIONS or (seen and made.shape[2:] == seen[0].shape[2:])):
+                seen[:] = [made]
             return made
 
         x = asked.input[part].requires_grad_()
@@ -226,8 +237,10 @@ def grad_cam(asked: Question, chunk: int = 0) -> Tensor:
             if not seen:
                 raise NotImplementedError("it needs the maps of a convolution, and this net has none")
             if bypassed(score, seen[0], x):
-                raise NotImplementedError("not all of the answer goes through one convolution's maps: the net is many "
-                                          "nets, looks at the picture more than once, or has a way around them")  # fmt: skip
+                raise NotImplementedError(
+                    "not all of the answer goes through one convolution's maps: the net is many nets, looks at the "
+                    "picture more than once, or has a way around them"
+                )
             slope = torch.autograd.grad(score, seen[0])[0]
         weight = slope.mean((2, 3), keepdim=True)
         cam = (weight * seen[0].detach()).sum(1, keepdim=True).clamp(min=0)

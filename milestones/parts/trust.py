@@ -56,7 +56,9 @@ class Trust(NamedTuple):
         if not self.gain > 0:
             return "Depends on the net, but what it marks matters no more than what chance would mark: do not trust."
         if self.strength is not None and not abs(self.strength) < ALIKE:
-            return "What speaks for and against depends on the net; where it marks at all, random weights would mark, too."
+            return (
+                "What speaks for and against depends on the net; where it marks at all, random weights would mark, too."
+            )
         if self.completeness is not None and not self.completeness < 0.1:
             return "Depends on the net and marks what the answer hangs on, but does not add up to the score."
         return "Depends on the net, and marks what the answer hangs on."

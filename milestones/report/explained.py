@@ -19,6 +19,16 @@ FOR, AGAINST = (20, 92, 158), (206, 92, 20)  # as the heat maps of reports: blue
 SIDE = 224  # pixels to which small pictures are enlarged
 INK = 0.42  # how dark the input shows below its map
 MOST_ROWS = 40  # of a table of features
+NARROW = "grid-template-columns:repeat(auto-fill,minmax(14.4rem,1fr))"  # three maps beside each other
+READ = (
+    ("Take away", "The chance of the class while what the map marks most is replaced by nothing first, mean over the "
+     "way from all to nothing; beside it the same in random order. A good map lets it fall fast: low is good."),
+    ("Put in", "The same while it is put into an empty input first: high is good."),
+    ("Adds up", "How far the map's sum is from the score's difference from an empty input, of methods that claim it."),
+    ("Random nets", "Rank correlation with the maps of nets whose weights were shuffled. Near 0 the map depends on "
+     "what this net learned; near 1 it would look the same had it learned nothing. The second number leaves out what is for "
+     "and what against: where most of an input is empty it is high by itself, since only the rest can be marked."),
+)  # fmt: skip
 SMALL = 1e-3  # completeness errors below are told as such
 
 
@@ -92,18 +102,15 @@ def html_of(found: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
     body = (
         f'<header><p class="eyebrow">milestones · look</p><h1>{name}</h1>'
         f'<p class="tagline">What speaks for its answers on {what}</p><p class="result">'
-        "Blue speaks for the class that is explained, orange against it. No map is the truth: each says what it is worth. "
-        "<b>Take away</b> is the chance of that class while what the map marks most is taken away first (a good map lets "
-        "it fall fast), <b>put in</b> while it is put into an empty input first (a good one lets it rise fast); both are "
-        "means over the way, with that of random orders beside them. <b>Random nets</b> is the rank correlation with the "
-        "maps of nets whose weights were shuffled: near 0 the map depends on what this net learned, near 1 it would look "
-        f"the same had it learned nothing; <b>strength alone</b> leaves out what is for and what against. Empty here is: {words(found['nothing'])}.</p></header>"
+        "Blue speaks for the class that is explained, orange against it. No map is the truth, so each says what it is "
+        f"worth; the best comes first. Empty here is: {words(found['nothing'])}.</p></header>"
     )  # fmt: skip
     for number, one in enumerate(found["inputs"], 1):
         body += section(one["name"], explained(number, one, found, pictures))
     if found["left_out"]:
         rows = [(found["methods"][key]["title"], f"Left out: {why}.") for key, why in found["left_out"].items()]
         body += section("Left out", grid(["Method", "Why"], rows))
+    body += section("How to read it", grid(["", "What it says"], READ))
     methods = [(one["title"], one["says"].capitalize() + ".") for one in found["methods"].values()]
     body += section("What a number is", grid(["Map", "A number of it"], methods))
     note = f'<p class="quiet">Took {took(found["seconds"])}.</p>' if found.get("seconds") else ""
@@ -123,18 +130,20 @@ def explained(number: int, one: Mapping[str, Any], found: Mapping[str, Any], pic
     text += f". Explained is why it says {words(one['explained'], 40)}." if one["explained"] == best["label"] else \
         f". Explained is what speaks for {words(one['explained'], 40)}."  # fmt: skip
     top = figure("Input", picture(pictures[one["picture"]], "the input", SIDE)) if "picture" in one else ""
-    body = f'<p>{text}</p><div class="plots">{top}{ranking("Answer", one["answer"])}</div>'
+    body = f'<p>{text}</p><div class="plots" style="{NARROW}">{top}{ranking("Answer", one["answer"][:5])}</div>'
     if "picture" in one:
-        body += f'<div class="plots">{"".join(mapped(each, pictures) for each in one["maps"])}</div>'
+        body += f'<div class="plots" style="{NARROW}">{"".join(mapped(each, pictures) for each in one["maps"])}</div>'
     else:
         body += numbers(one, found) + listed(one)
     heats = "".join(drawn(each["title"], each["heat"]) for each in one["inside"])
-    return body + (f'<h3>Its own attention and gates, as they are</h3><div class="plots">{heats}</div>' if heats else "")
+    return body + (
+        f'<h3>Its own attention and gates, as they are</h3><div class="plots">{heats}</div>' if heats else ""
+    )
 
 
 def mapped(each: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
     """A map over its input, with its trust strip and verdict."""
-    rows = "".join(f"<tr><th scope=\"row\">{name}</th><td>{text}</td></tr>" for name, text in strip(each).items())
+    rows = "".join(f'<tr><th scope="row">{name}</th><td>{text}</td></tr>' for name, text in strip(each).items())
     mark = "✓" if each["trusted"] else "✗"
     colour = "--c2" if each["trusted"] else "--c1"
     verdict = (f'<p style="font-size:.9rem;margin-top:.4rem"><b style="color:var({colour})">{mark}</b> '
@@ -151,7 +160,7 @@ def strip(each: Mapping[str, Any]) -> dict[str, str]:
         "Take away": f"{each['deletion']:.0f} % (random {each['random_deletion']:.0f})",
         "Put in": f"{each['insertion']:.0f} % (random {each['random_insertion']:.0f})",
         "Adds up": adds,
-        "Random nets": "too few places" if alike is None else f"{alike:+.2f} (strength alone {where:+.2f})",
+        "Random nets": "too few places" if alike is None else f"{alike:+.2f} / {where:+.2f}",
     }  # fmt: skip
 
 
@@ -175,8 +184,8 @@ def numbers(one: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     for i in order:
         value = best["values"][i]
         side = "--tint" if value >= 0 else "--warm"
-        bar = (f'<span style="display:block;height:.7rem;margin-top:.35rem;min-width:1px;width:{100 * abs(value) / most:.1f}%;'
-               f'background:rgb(var({side})/.6)"></span>')  # fmt: skip
+        look = f"width:{100 * abs(value) / most:.1f}%;background:rgb(var({side})/.6)"
+        bar = f'<span style="display:block;height:.7rem;margin-top:.35rem;min-width:1px;{look}"></span>'
         here = [f"{one['values'][i]:.4g}"] if one.get("values") else []
         rows.append((names[i], *here, f"{value:+.3g}", Html(bar)))
     head = ["Input" if found["columns"] else "Step", *(["Value"] if one.get("values") else []), "Share", best["title"]]

@@ -7,8 +7,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor
 
     from ..parts.explain import Question
@@ -91,7 +89,9 @@ def number(option: str, word: str, low: int, high: int) -> int:
     return int(word)
 
 
-def study(subject: Subject, methods: list[str], against: str, setting: Setting) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def study(
+    subject: Subject, methods: list[str], against: str, setting: Setting
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What look.json says, and all maps as tensors, "INPUT/METHOD".
 
     UserError: no such class, or a net that does not answer twice the same.
@@ -247,6 +247,6 @@ def lines(found: dict[str, Any]) -> list[str]:
         truth = f", is {one['truth']}" if one["truth"] is not None else ""
         text.append(f"{one['name']}: {best['label']} ({100 * best['chance']:.1f} %{truth}); why {one['explained']}:")
         for each in one["maps"]:
-            text.append(f"  {'+' if each['trusted'] else '-'} {each['title']:23}{each['gain']:+6.1f} points over chance. "
-                        f"{each['sentence']}")  # fmt: skip
+            mark = "+" if each["trusted"] else "-"
+            text.append(f"  {mark} {each['title']:23}{each['gain']:+6.1f} points over chance. {each['sentence']}")
     return text + [f"  left out: {name}: {why}" for name, why in found["left_out"].items()]

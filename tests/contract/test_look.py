@@ -32,7 +32,14 @@ def test_each_page_is_explained_or_refused(
     page: Page, trained: Path, place: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     entry = find(page.name)
-    words = ["look", str(trained), "--example", "2", *FEW, *(["--page", page.name] if page.name.endswith(".py") else [])]
+    words = [
+        "look",
+        str(trained),
+        "--example",
+        "2",
+        *FEW,
+        *(["--page", page.name] if page.name.endswith(".py") else []),
+    ]
     system = module_of(entry).system
     if system.probe is None:
         refused(words, capsys, "expected a run whose scores can be differentiated by its input")
@@ -75,7 +82,8 @@ def kinds(place: Path) -> dict[str, Path]:
     from milestones.verbs.execute import Order, begin
 
     settings: dict[str, dict[str, Any]] = {
-        "sound": {}, "text": {"steps": 300}, "board": {}, "video": {"steps": 3}, "restless": {"restless": True, "steps": 3},
+        "sound": {}, "text": {"steps": 300}, "board": {}, "video": {"steps": 3},
+        "restless": {"restless": True, "steps": 3},
     }  # fmt: skip
     return {
         name: begin(str(KINDS), {"kind": name if name != "restless" else "sound", **more}, Order(plan=children.PLAN),
@@ -135,7 +143,9 @@ def test_another_class_other_maps_and_the_same_command_again(
 ) -> None:
     shutil.copytree(trained_lenet, home / "runs" / "lenet-1")
     file = str(tiny.inputs("lenet", {"kind": "pictures"}, place)[0])
-    assert main(["look", "lenet-1", file, file, "--against", "3", *FEW, "--method", "shapley", "gradient", "--json"]) == 0
+    assert (
+        main(["look", "lenet-1", file, file, "--against", "3", *FEW, "--method", "shapley", "gradient", "--json"]) == 0
+    )
     found = one_json(capsys)
     assert found["study"] == "runs/lenet-look-1"
     assert [one["explained"] for one in found["inputs"]] == ["3", "3"] and found["inputs"][0]["truth"] is None
@@ -153,7 +163,7 @@ def test_another_class_other_maps_and_the_same_command_again(
 @pytest.mark.parametrize(("words", "texts"), {
     "no such class": (["--example", "1", "--against", "sevn"], ["a class of this run (0, 1, 2", "got --against sevn"]),
     "nearly a class": (["--example", "1", "--against", "77"], ["Did you mean '7'?"]),
-    "no such method": (["--example", "1", "--method", "oclusion"], ["ways to explain an answer", "Did you mean 'occlusion'?"]),
+    "no such method": (["--example", "1", "--method", "oclusion"], ["ways to explain an answer", "mean 'occlusion'?"]),
     "example 0": (["--example", "0"], ["a whole number from 1 to", "for --example, got 0"]),
     "no number": (["--example", "first"], ["for --example, got first"]),
     "beyond the data": (["--example", "99999"], ["examples of", "got example 99,999. They are numbered from 1"]),
@@ -173,9 +183,7 @@ def test_what_cannot_be_used(
     assert not (home / "runs" / "lenet-look-1").exists()
 
 
-def test_runs_that_cannot_be_explained(
-    kinds: dict[str, Path], home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_runs_that_cannot_be_explained(kinds: dict[str, Path], home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--page", str(KINDS), "--example", "1"]
     refused(["look", str(kinds["video"]), *words], capsys, "pictures, rows, sequences or boards",
             "inputs of 2 x 3 x 4 x 4 have no parts that can be named")  # fmt: skip

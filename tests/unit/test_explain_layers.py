@@ -98,7 +98,9 @@ def test_grad_cam_against_captum() -> None:
 def test_grad_cam_of_the_shipped_lenet(shipped: tuple[nn.Module, Tensor]) -> None:
     net, x = shipped
     asked = of(net, x)
-    theirs = LayerGradCam(net, net.features[5]).attribute(x.clone().requires_grad_(), asked.target, relu_attributions=True)
+    theirs = LayerGradCam(net, net.features[5]).attribute(
+        x.clone().requires_grad_(), asked.target, relu_attributions=True
+    )
     same(grad_cam(asked), F.interpolate(theirs.detach(), (28, 28), mode="bilinear", align_corners=False))
 
 
@@ -175,8 +177,9 @@ class Flat(nn.Module):
 def test_relevance_is_conserved() -> None:
     """Without biases the map's sum is the score, through every kind of layer."""
     net = seeded(lambda: nn.Sequential(
-        nn.Conv2d(2, 4, 3, padding=1, bias=False), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 6, 3, bias=False), nn.Tanh(),
-        nn.AvgPool2d(2), nn.Flatten(), nn.Linear(6, 8, bias=False), nn.ReLU(), nn.Linear(8, 4, bias=False)))  # fmt: skip
+        nn.Conv2d(2, 4, 3, padding=1, bias=False), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 6, 3, bias=False),
+        nn.Tanh(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(6, 8, bias=False), nn.ReLU(),
+        nn.Linear(8, 4, bias=False)))  # fmt: skip
     x = drawn(3, 2, 9, 9)
     asked = of(net, x)
     score = net(x).gather(1, asked.target[:, None])[:, 0]
