@@ -215,7 +215,8 @@ def student(freedom: int) -> float:
         return (12.7062, 4.3027, 3.1824)[freedom - 1]
     z, v = 1.959964, freedom
     return (z + (z**3 + z) / (4 * v) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
-            + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3))  # fmt: skip
+            + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
+            + (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / (92160 * v**4))  # fmt: skip
 
 
 def sharpness(terrain: Terrain, radius: float = 0.05) -> float:

@@ -81,8 +81,8 @@ def plane(found: Mapping[str, Any]) -> str:
     above = surface("Seen from above", one["values"], one["window"], {}, {"solution": [[0, 0]]})
     coarse = f" Coarse so far: {one['size']} of {one['of']} points a side." if one["size"] < one["of"] else ""
     note = ("Two random directions; 1 is as far as each filter is long (filter normalisation, Li et al. 2018), so "
-            "that nets of different scale can be compared. Lines of equal loss lie at quantiles of it, closer near "
-            f"the lowest. Two of {found['weights']:,} dimensions: what is flat here may be steep elsewhere.")  # fmt: skip
+            "that nets of different scale can be compared. Lines of equal loss lie at quantiles of it, closer near the "
+            f"lowest. Two of {found['weights']:,} dimensions: what is flat here may be steep elsewhere.")  # fmt: skip
     if found["batch_normalised"]:
         note += (" Batch normalisation keeps the running means of the trained net: the surface is that of the net as "
                  "it is used, and its curvature in the middle is that of the table below.")  # fmt: skip
@@ -119,7 +119,7 @@ def relief(title: str, values: object, window: Sequence[float]) -> str:
         tens = range(math.ceil(height.min()), math.floor(height.max()) + 1)
         if log and len(tens) > 1:
             axes.zaxis.set_major_locator(FixedLocator(tens))
-        axes.zaxis.set_major_formatter(FuncFormatter(lambda z, _: short(10**z if log else z)))
+        axes.zaxis.set_major_formatter(FuncFormatter(lambda z, _: short(10.0**z if log else z)))
         axes.zaxis.set_rotate_label(False)
 
     svg = _draw(paint, f"{title}: surface in three dimensions", (4.2, 3.4), layout=None)

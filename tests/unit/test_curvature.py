@@ -170,8 +170,8 @@ def test_the_interval_of_the_trace_holds() -> None:
 
 
 def test_student() -> None:
-    assert [student(n) for n in range(1, 31)] == pytest.approx([table(n) for n in range(1, 31)], abs=0.007)
-    assert [student(n) for n in range(5, 31)] == pytest.approx([table(n) for n in range(5, 31)], abs=0.002)
+    assert [student(n) for n in range(1, 31)] == pytest.approx([table(n) for n in range(1, 31)], abs=0.001)
+    assert [student(n) for n in range(5, 31)] == pytest.approx([table(n) for n in range(5, 31)], abs=0.001)
 
 
 class Cube(torch.autograd.Function):
