@@ -1,9 +1,9 @@
 """Searching a room for a mug, and meeting one that is too large for the room.
 
 Paper       Eckstein, Koehler, Welbourne & Akbas (2017), Humans, but not deep neural networks, often miss giant targets
-            in scenes, Current Biology 27(18), 2827-2832. (Figures of people as a summary has them.)
-Idea        people search for the size that the scene makes likely: they miss a target of four times that size more
-            often, though it is easier to see. One net answers twice from the same features: at each place by what is
+            in scenes, Current Biology 27(18), 2827-2832. Figures of people: as a summary has them.
+Idea        people search for the size that the scene makes likely: they miss a target three or four times as large
+            more often, though it is easier to see. One net answers twice from the same features: at each place by what is
             there alone, and with the whole scene in view. If the room has jugs, which look like large mugs, it pays to
             know how large a mug should be. Does the net then miss giants as people do?
 Deviations  drawn scenes, one target, a small net that learned from such scenes: neither photographs nor the paper's
