@@ -36,7 +36,10 @@ def differences(scores: Value) -> Value:
     return found
 
 
-def cell(one: Value) -> str:
+def cell(score: Value | None) -> str:
+    one = score["seeds"] if score else {"n": 0}
+    if not one["n"]:
+        return "-"
     return f"{one['mean']:.1f} ± {one['sd']:.1f}" if one["n"] > 1 else f"{one['mean']:.1f}"
 
 
@@ -62,9 +65,13 @@ def main() -> int:
     results.write(pages=summary)
     for name, page in summary.items():
         scores, head = page["scores"], [f"{name}: wrong, %", *WAYS]
-        say(table(head, [[row, *(cell(scores[f"{way}{row}"]["seeds"]) for way in WAYS.values())] for row in ROWS]))
-        say(table(["difference, points", ""], [[what, cell(one)] for what, one in page["differences"].items()]))
-        error, seconds = cell(scores["error"]["seeds"]), page["seconds"]["mean"]
+        say(table(head, [[row, *(cell(scores.get(f"{way}{row}")) for way in WAYS.values())] for row in ROWS]))
+        say(
+            table(
+                ["difference, points", ""], [[what, cell({"seeds": one})] for what, one in page["differences"].items()]
+            )
+        )
+        error, seconds = cell(scores["error"]), page["seconds"]["mean"]
         say(f"error on scenes that fit {error} %; {seconds:.1f} s of training" + " DIRTY" * page["dirty"])
     say("a smoke run: these figures say nothing" if args.quick else f"written to {results.path}")
     return 0

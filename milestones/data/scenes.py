@@ -4,7 +4,7 @@ the mug that is looked for. The same scene can be drawn with the mug at another 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,9 +23,11 @@ WRONG = 4.0  # times too large or too small: as far from fitting as scenes of th
 WIDE = 0.75  # of a mug, to each side of its middle, with its handle
 SLOTS = (-4.2, -2.52, -0.84, 0.84, 2.52, 4.2)  # where things stand
 LABELS = ("no mug", "mug")
-BLOCK = 1024  # scenes drawn together
+BLOCK = 256  # scenes drawn together
 
-Layer = tuple[Tensor, int]
+Levels = np.ndarray
+"""float32."""
+Layer = tuple[Levels, int]
 """The distance from a form's edge, negative inside, and with which tone it is filled."""
 MAIN, DETAIL, DARK = 0, 1, 2
 
@@ -33,106 +35,106 @@ MAIN, DETAIL, DARK = 0, 1, 2
 class Scenes(NamedTuple):
     """Pictures of scenes, and where in them the mug is."""
 
-    image: Tensor  # B 1 64 64 uint8
-    label: Tensor  # B int64: is there a mug
-    place: Tensor  # B int64: the cell of its middle, row by row; 0 if there is none
-    tall: Tensor  # B float32: pixels; 0 if there is none
+    image: Levels  # B 1 64 64 uint8
+    label: Levels  # B int64: is there a mug
+    place: Levels  # B int64: the cell of its middle, row by row; 0 if there is none
+    tall: Levels  # B float32: pixels; 0 if there is none
 
 
 class World(NamedTuple):
     """Things on a table. Lengths are in heights of a mug, x to the right, y up from the table's far edge. The last
     thing of each row stands before the others: the mug, or what is in its place."""
 
-    kind: Tensor  # B N int64: of KINDS; -1 for nothing
-    x: Tensor  # B N
-    y: Tensor  # B N: where it stands
-    scale: Tensor  # B N: times its customary size
-    mirror: Tensor  # B N: 1 or -1
-    tone: Tensor  # B N 3: grey levels of its main part, its details, its dark parts
-    room: Tensor  # B 4: grey levels of wall, table and window, and where the window is
+    kind: Levels  # B N int64: of KINDS; -1 for nothing
+    x: Levels  # B N
+    y: Levels  # B N: where it stands
+    scale: Levels  # B N: times its customary size
+    mirror: Levels  # B N: 1 or -1
+    tone: Levels  # B N 3: grey levels of its main part, its details, its dark parts
+    room: Levels  # B 4: grey levels of wall, table and window, and where the window is
 
 
 class View(NamedTuple):
     """From where worlds are seen."""
 
-    x: Tensor  # B
-    y: Tensor  # B
-    zoom: Tensor  # B: 1 from afar
+    x: Levels  # B
+    y: Levels  # B
+    zoom: Levels  # B: 1 from afar
 
 
 # Forms, by their distance from (u, v), exact or nearly so close to the edge.
-def length(x: Tensor, y: Tensor) -> Tensor:
-    return (x * x + y * y).sqrt()  # half the time of torch.hypot
+def length(x: Levels, y: Levels) -> Levels:
+    return np.sqrt(x * x + y * y)  # in less time than np.hypot
 
 
-def disc(u: Tensor, v: Tensor, x: float, y: float, a: float, b: float) -> Tensor:
+def disc(u: Levels, v: Levels, x: float, y: float, a: float, b: float) -> Levels:
     return (length((u - x) / a, (v - y) / b) - 1) * min(a, b)
 
 
-def box(u: Tensor, v: Tensor, x: float, y: float, w: float, h: float, round: float = 0.0) -> Tensor:
-    across, up = (u - x).abs() - w + round, (v - y).abs() - h + round
-    return length(across.clamp(min=0), up.clamp(min=0)) + torch.maximum(across, up).clamp(max=0) - round
+def box(u: Levels, v: Levels, x: float, y: float, w: float, h: float, round: float = 0.0) -> Levels:
+    across, up = abs(u - x) - w + round, abs(v - y) - h + round
+    return length(np.maximum(across, 0), np.maximum(up, 0)) + np.minimum(np.maximum(across, up), 0) - round
 
 
-def taper(u: Tensor, v: Tensor, low: float, high: float, below: float, above: float) -> Tensor:
+def taper(u: Levels, v: Levels, low: float, high: float, below: float, above: float) -> Levels:
     half = below + (above - below) * (v - low) / (high - low)
-    return torch.maximum(u.abs() - half, torch.maximum(low - v, v - high))
+    return np.maximum(abs(u) - half, np.maximum(low - v, v - high))
 
 
-def stroke(u: Tensor, v: Tensor, x: float, y: float, to_x: float, to_y: float, thick: float) -> Tensor:
+def stroke(u: Levels, v: Levels, x: float, y: float, to_x: float, to_y: float, thick: float) -> Levels:
     dx, dy = to_x - x, to_y - y
-    along = (((u - x) * dx + (v - y) * dy) / (dx * dx + dy * dy)).clamp(0, 1)
+    along = np.clip(((u - x) * dx + (v - y) * dy) / (dx * dx + dy * dy), 0, 1)
     return length(u - x - along * dx, v - y - along * dy) - thick
 
 
-def mug(u: Tensor, v: Tensor) -> list[Layer]:
-    handle = disc(u, v, 0.42, 0.5, 0.28, 0.3).abs() - 0.075
-    body = torch.maximum(taper(u, v, 0.0, 0.95, 0.36, 0.42), -0.03 - v)
-    return [(torch.minimum(body, torch.maximum(handle, 0.3 - u)), MAIN), (disc(u, v, 0, 0.93, 0.4, 0.09), DARK)]
+def mug(u: Levels, v: Levels) -> list[Layer]:
+    handle = abs(disc(u, v, 0.42, 0.5, 0.28, 0.3)) - 0.075
+    body = np.maximum(taper(u, v, 0.0, 0.95, 0.36, 0.42), -0.03 - v)
+    return [(np.minimum(body, np.maximum(handle, 0.3 - u)), MAIN), (disc(u, v, 0, 0.93, 0.4, 0.09), DARK)]
 
 
-def jug(u: Tensor, v: Tensor) -> list[Layer]:
+def jug(u: Levels, v: Levels) -> list[Layer]:
     """A mug with a spout."""
     (body, _), opening = mug(u, v)
-    return [(torch.minimum(body, stroke(u, v, -0.36, 0.62, -0.66, 0.95, 0.09)), MAIN), opening]
+    return [(np.minimum(body, stroke(u, v, -0.36, 0.62, -0.66, 0.95, 0.09)), MAIN), opening]
 
 
-def bottle(u: Tensor, v: Tensor) -> list[Layer]:
-    whole = torch.minimum(box(u, v, 0, 0.75, 0.34, 0.75, 0.12), box(u, v, 0, 1.85, 0.12, 0.5, 0.05))
+def bottle(u: Levels, v: Levels) -> list[Layer]:
+    whole = np.minimum(box(u, v, 0, 0.75, 0.34, 0.75, 0.12), box(u, v, 0, 1.85, 0.12, 0.5, 0.05))
     return [(whole, MAIN), (box(u, v, 0, 0.7, 0.34, 0.28), DETAIL)]
 
 
-def bowl(u: Tensor, v: Tensor) -> list[Layer]:
-    return [(torch.maximum(disc(u, v, 0, 0.7, 0.85, 0.72), v - 0.7), MAIN), (disc(u, v, 0, 0.7, 0.85, 0.14), DARK)]
+def bowl(u: Levels, v: Levels) -> list[Layer]:
+    return [(np.maximum(disc(u, v, 0, 0.7, 0.85, 0.72), v - 0.7), MAIN), (disc(u, v, 0, 0.7, 0.85, 0.14), DARK)]
 
 
-def books(u: Tensor, v: Tensor) -> list[Layer]:
-    stripes = torch.minimum(box(u, v, -0.2, 1.3, 0.2, 0.06), box(u, v, -0.2, 0.3, 0.2, 0.06))
+def books(u: Levels, v: Levels) -> list[Layer]:
+    stripes = np.minimum(box(u, v, -0.2, 1.3, 0.2, 0.06), box(u, v, -0.2, 0.3, 0.2, 0.06))
     return [(box(u, v, -0.2, 0.8, 0.2, 0.8), MAIN), (stripes, DARK), (box(u, v, 0.2, 0.68, 0.17, 0.68), DETAIL)]
 
 
-def lamp(u: Tensor, v: Tensor) -> list[Layer]:
-    foot = torch.minimum(disc(u, v, 0, 0.1, 0.5, 0.12), box(u, v, 0, 1.1, 0.06, 1.1))
+def lamp(u: Levels, v: Levels) -> list[Layer]:
+    foot = np.minimum(disc(u, v, 0, 0.1, 0.5, 0.12), box(u, v, 0, 1.1, 0.06, 1.1))
     return [(foot, MAIN), (taper(u, v, 2.0, 3.1, 0.85, 0.45), DETAIL)]
 
 
-def plant(u: Tensor, v: Tensor) -> list[Layer]:
-    leaves = torch.minimum(stroke(u, v, 0, 0.9, 0.05, 2.2, 0.2), stroke(u, v, 0, 0.9, -0.6, 1.8, 0.18))
-    leaves = torch.minimum(leaves, stroke(u, v, 0, 0.9, 0.65, 1.6, 0.18))
+def plant(u: Levels, v: Levels) -> list[Layer]:
+    leaves = np.minimum(stroke(u, v, 0, 0.9, 0.05, 2.2, 0.2), stroke(u, v, 0, 0.9, -0.6, 1.8, 0.18))
+    leaves = np.minimum(leaves, stroke(u, v, 0, 0.9, 0.65, 1.6, 0.18))
     return [(leaves, DETAIL), (taper(u, v, 0.0, 0.9, 0.36, 0.5), MAIN)]
 
 
-def radio(u: Tensor, v: Tensor) -> list[Layer]:
+def radio(u: Levels, v: Levels) -> list[Layer]:
     return [(box(u, v, 0, 0.5, 0.85, 0.5, 0.1), MAIN), (disc(u, v, -0.38, 0.5, 0.32, 0.32), DARK),
             (box(u, v, 0.4, 0.68, 0.28, 0.1), DETAIL)]  # fmt: skip
 
 
-def ball(u: Tensor, v: Tensor) -> list[Layer]:
+def ball(u: Levels, v: Levels) -> list[Layer]:
     whole = disc(u, v, 0, 0.45, 0.45, 0.45)
-    return [(whole, MAIN), (torch.maximum(whole, (v - 0.45).abs() - 0.09), DETAIL)]
+    return [(whole, MAIN), (np.maximum(whole, abs(v - 0.45) - 0.09), DETAIL)]
 
 
-KINDS: tuple[tuple[Callable[[Tensor, Tensor], list[Layer]], float, float], ...] = (  # and how far they reach
+KINDS: tuple[tuple[Callable[[Levels, Levels], list[Layer]], float, float], ...] = (  # and how far they reach
     (mug, 0.8, 1.05), (jug, 0.8, 1.1), (bottle, 0.75, 2.4), (bowl, 0.9, 0.9), (books, 0.75, 1.65), (lamp, 0.9, 3.15),
     (plant, 0.9, 2.45), (radio, 0.9, 1.05), (ball, 0.75, 0.95),
 )  # fmt: skip
@@ -209,65 +211,59 @@ def views(world: World, zoom: Tensor, rng: torch.Generator, room: float = 1.0) -
 
 def drawn(world: World, view: View) -> UInt8[Tensor, "B 1 64 64"]:
     """The pictures, without noise; each thing in its shade, its edges smooth."""
-    parts = [_drawn(World(*(f[i : i + BLOCK] for f in world)), View(*(f[i : i + BLOCK] for f in view)))
+    parts = [_drawn(World(*(f[i : i + BLOCK].numpy() for f in world)), View(*(f[i : i + BLOCK].numpy() for f in view)))
              for i in range(0, len(world.kind), BLOCK)]  # fmt: skip
-    return torch.cat(parts)[:, None]
+    return torch.from_numpy(np.concatenate(parts))[:, None]
 
 
-def _drawn(world: World, view: View) -> Tensor:
-    pixel = TALL * view.zoom  # a unit of length
-    at = (torch.arange(SIDE) + 0.5 - SIDE / 2)[None] / pixel[:, None]
-    across, up = (view.x[:, None] + at)[:, None, :], (view.y[:, None] - at)[:, :, None]  # B 1 W, B H 1
-    pixel = pixel[:, None, None]
+def painted(canvas: Levels, distance: Levels, level: Levels, pixel: Levels) -> Levels:
+    """The canvas with a form in this level upon it."""
+    return canvas + (level - canvas) * np.clip(0.5 - distance * pixel, 0, 1)
 
-    def cover(distance: Tensor, pixel: Tensor) -> Tensor:
-        return (0.5 - distance * pixel).clamp(0, 1)
 
-    wall, table, light, window = (level[:, None, None] for level in world.room.unbind(1))
-    canvas = (wall + 2.5 * (up - 2)).expand(-1, -1, SIDE)
-    u, v = across - window, up - 4.4
-    for form, level in ((box(u, v, 0, 0, 1.5, 1.8), wall * 0.55), (box(u, v, 0, 0, 1.32, 1.62), light),
-                        (torch.minimum(u.abs(), v.abs()) - 0.07 + 9.0 * (box(u, v, 0, 0, 1.4, 1.7) > 0), wall * 0.55),
-                        (up + 0 * across, table), (up + 1.75 + 0 * across, table * 0.6),
-                        (up + 2.0 + 0 * across, table * 0.35)):  # fmt: skip
-        canvas = torch.lerp(canvas, level.expand_as(canvas), cover(form, pixel))
+def _drawn(world: Any, view: Any) -> np.ndarray:
+    """Of worlds and views in NumPy: thousands of small steps, for which two threads take longer than one."""
+    pixel = (TALL * view.zoom)[:, None, None]  # a unit of length
+    at = np.arange(SIDE, dtype=np.float32) + np.float32(0.5 - SIDE / 2)
+    across = view.x[:, None, None] + at[None, None] / pixel  # B 1 W
+    up = view.y[:, None, None] - at[None, :, None] / pixel  # B H 1
+    wall, table, light, window = (level[:, None, None] for level in world.room.T)
+    canvas = np.repeat(wall + np.float32(2.5) * (up - 2), SIDE, 2)
+    u, v = across - window, up - np.float32(4.4)
+    bars = np.minimum(abs(u), abs(v)) - np.float32(0.07) + 9 * (box(u, v, 0, 0, 1.4, 1.7) > 0).astype(np.float32)
+    forms = ((box(u, v, 0, 0, 1.5, 1.8), wall * 0.55), (box(u, v, 0, 0, 1.32, 1.62), light), (bars, wall * 0.55),
+             (up, table), (up + 1.75, table * 0.6), (up + 2.0, table * 0.35))  # fmt: skip
+    for form, level in forms:
+        canvas = painted(canvas, form, level, pixel)
     flat = canvas.reshape(-1)
     for n in range(world.kind.shape[1]):
         for k, (form, *reach) in enumerate(KINDS):
-            scene, u, v, size = _around(world, view, n, (world.kind[:, n] == k).nonzero()[:, 0], *reach)
-            own = flat[scene.at] * (1 - 0.35 * cover(disc(u, v, 0.12, 0.0, 0.6, 0.1), size))  # its shadow on the table
+            row, spot, u, v, size = _around(world, view, n, np.flatnonzero(world.kind[:, n] == k), *reach)
+            own = painted(flat[spot], disc(u, v, 0.12, 0.0, 0.6, 0.1), 0.65 * flat[spot], size)  # its shadow
             for distance, tone in form(u, v):
-                level = world.tone[scene.row, n, tone] * (1 + 0.12 * u.clamp(-1, 1))
-                own = torch.lerp(own, level, cover(distance, size))
-            flat[scene.at] = own
-    return canvas.clamp(0, 255).round().to(torch.uint8)
+                own = painted(own, distance, world.tone[row, n, tone] * (1 + 0.12 * np.clip(u, -1, 1)), size)
+            flat[spot] = own
+    return np.clip(canvas, 0, 255).round().astype(np.uint8)
 
 
-class Spots(NamedTuple):
-    """Pixels of many pictures, one after the other."""
-
-    row: Tensor  # P: of which picture
-    at: Tensor  # P: which one of all pixels of all pictures
-
-
-def _around(world: World, view: View, n: int, rows: Tensor, wide: float, high: float
-            ) -> tuple[Spots, Tensor, Tensor, Tensor]:  # fmt: skip
-    """The pixels around thing `n` of these rows, which reaches so far to both sides and up; where they lie, seen from
-    its foot, in its own units; and pixels for one of them. Most of a picture need not be looked at for a thing."""
+def _around(world: Any, view: Any, n: int, rows: np.ndarray, wide: float, high: float) -> tuple[np.ndarray, ...]:
+    """The pixels around thing `n` of these rows, which reaches so far to both sides and up: their row, their number
+    among all pixels, where they lie, seen from its foot, in its own units, and how many pixels one of these has."""
     pixel, scale = TALL * view.zoom[rows], world.scale[rows, n]
     x = (world.x[rows, n] - view.x[rows]) * pixel + SIDE / 2  # of its foot, in pixels
     y = (view.y[rows] - world.y[rows, n]) * pixel + SIDE / 2
     size = scale * pixel
     edges = (x - wide * size - 1, x + wide * size + 2, y - high * size - 1, y + 0.15 * size + 2)
-    left, right, top, bottom = (edge.long().clamp(0, SIDE) for edge in edges)
+    left, right, top, bottom = (np.clip(edge, 0, SIDE).astype(np.int32) for edge in edges)
     across = right - left
     count = across * (bottom - top)
-    one = torch.repeat_interleave(torch.arange(len(rows)), count)
-    number = torch.arange(len(one)) - (count.cumsum(0) - count)[one]
-    down, right = top[one] + number // across[one], left[one] + number % across[one]
-    u = (right + 0.5 - x[one]) * (world.mirror[rows, n] / size)[one]
-    v = (y[one] - down - 0.5) / size[one]
-    return Spots(rows[one], (rows[one] * SIDE + down) * SIDE + right), u, v, size[one]
+    one = np.repeat(np.arange(len(rows), dtype=np.int32), count)
+    down, over = np.divmod(np.arange(len(one), dtype=np.int32) - (np.cumsum(count) - count)[one].astype(np.int32),
+                           across[one])  # fmt: skip
+    down, over = top[one] + down, left[one] + over
+    u = (over + np.float32(0.5) - x[one]) * (world.mirror[rows, n] / size)[one]
+    v = (y[one] - down - np.float32(0.5)) / size[one]
+    return rows[one], (rows[one] * SIDE + down) * SIDE + over, u, v, size[one]
 
 
 def noisy(image: UInt8[Tensor, "B 1 64 64"], rng: torch.Generator, noise: float) -> UInt8[Tensor, "B 1 64 64"]:

@@ -1,9 +1,9 @@
 """Searching a room for a mug, and meeting one that is too large for the room.
 
 Paper       Eckstein, Koehler, Welbourne & Akbas (2017), Humans, but not deep neural networks, often miss giant targets
-            in scenes, Current Biology 27(18), 2827-2832.
-Idea        people search for the size that the scene makes likely: they miss a target of four times that size more
-            often, though it is easier to see. One net answers twice from the same features: at each place by what is
+            in scenes, Current Biology 27(18), 2827-2832. Figures of people: as a summary has them.
+Idea        people search for the size that the scene makes likely: they miss a target three or four times as large
+            more often, though it is easier to see. One net answers twice from the same features: at each place by what is
             there alone, and with the whole scene in view. If the room has jugs, which look like large mugs, it pays to
             know how large a mug should be. Does the net then miss giants as people do?
 Deviations  drawn scenes, one target, a small net that learned from such scenes: neither photographs nor the paper's
@@ -46,19 +46,20 @@ class Condition(NamedTuple):
     relative: float  # the mug's scale against the scene's
     zoom: float  # how near the scene is
     instead: float | None = None  # without a mug: how often a jug is in its place
-    people: str = ""  # how many percent of them were wrong, about
+    people: str = ""  # how many of them were wrong
 
 
 CONDITIONS = {
-    "miss_normal": Condition(1.0, 1.0, people="20"),
-    "miss_giant": Condition(WRONG, 1.0, people="30"),
-    "miss_control": Condition(1.0, NEAR, people="few"),  # as many pixels as the giant, in a scene as large
+    "miss_normal": Condition(1.0, 1.0, people="about 20 %"),
+    "miss_giant": Condition(WRONG, 1.0, people="about 30 %"),
+    "miss_control": Condition(1.0, NEAR, people="hardly any"),  # as many pixels as the giant, in a scene as large
     "miss_tiny": Condition(1 / WRONG, NEAR),
     "false_alarms": Condition(1.0, 1.0, 0.0),
     "false_alarms_near": Condition(1.0, NEAR, 0.0),
     "false_alarms_jug": Condition(1.0, 1.0, 1.0),
 }
-PEOPLE = "people: about {} %, 60 of them on 42 other pictures, as a summary of the paper has it; not comparable"
+PEOPLE = "people: {}, by a summary of the paper (60 people, 42 rendered scenes; eliaszwang.com); not comparable"
+ALONE = ("miss_normal", "miss_giant", "miss_control", "false_alarms")  # scored for each place alone, too
 
 
 class Knobs(Config):
@@ -150,7 +151,7 @@ def train(knobs: Knobs, model: Searcher, data: Data[Scenes], run: Run) -> None:
     model.eval()
     count = min(400, len(data.valid))
     run.show(by_scale=by_scale(knobs, model, count), answers=listed(knobs, model, count), scenes=compared(knobs, model),
-             least_sure=looked(knobs, model, count))  # fmt: skip
+             seen_alone=looked(knobs, model, count))  # fmt: skip
 
 
 class Answer(NamedTuple):
@@ -172,8 +173,8 @@ def asked(model: Searcher, image: Tensor) -> Answer:
 
 def tested(knobs: Knobs, name: str, count: int, split: str) -> Trial:
     """The scenes of a condition: the same worlds for all."""
-    one = CONDITIONS[name]
-    return trial(name, one.relative, one.zoom, count, knobs.noise, knobs.lookalikes, split, one.instead)
+    one, what = CONDITIONS[name], name.removeprefix("miss_").replace("_", " ")
+    return trial(what, one.relative, one.zoom, count, knobs.noise, knobs.lookalikes, split, one.instead)
 
 
 def wrong(model: Searcher, scenes: Scenes) -> list[int]:
@@ -183,12 +184,14 @@ def wrong(model: Searcher, scenes: Scenes) -> list[int]:
 
 def score(knobs: Knobs, model: Searcher, data: Data[Scenes], place: Place) -> dict[str, Score]:
     scores, count = {"error": error_score(model, data.test)}, len(data.test)
+    alone = {}
     for name, one in CONDITIONS.items():
         test = tested(knobs, name, count, "test")
-        for way, mistakes in enumerate(wrong(model, test.examples)):
-            note = f"{WAYS[way]}; " + PEOPLE.format(one.people) * bool(one.people)
-            scores[("", "alone_")[way] + name] = rate_score(mistakes, count, test, note=note.rstrip("; "))
-    return scores
+        mistakes = wrong(model, test.examples)
+        scores[name] = rate_score(mistakes[0], count, test, note=PEOPLE.format(one.people) if one.people else "")
+        if name in ALONE:
+            alone[f"alone_{name}"] = rate_score(mistakes[1], count, test)
+    return scores | alone
 
 
 def listed(knobs: Knobs, model: Searcher, count: int) -> Listing:
@@ -217,7 +220,7 @@ def boxed(image: Image, x: float, y: float, tall: float) -> Image:
     picture = Pillow.fromarray(image.pixels).convert("RGB")
     draw, line = ImageDraw.Draw(picture), max(1, min(picture.size) // 128)
     for level, out in ((0, line), (255, 0)):
-        w, h = 0.65 * tall + 2 * line + out, 0.55 * tall + 2 * line + out
+        w, h = 0.8 * tall + 2 * line + out, 0.55 * tall + 2 * line + out
         draw.rectangle((x - w, y - h, x + w, y + h), outline=(level, level, level), width=line)
     return Image(np.asarray(picture))
 
@@ -247,13 +250,14 @@ def compared(knobs: Knobs, model: Searcher, columns: int = 5) -> Image:
 
 
 def looked(knobs: Knobs, model: Searcher, count: int, most: int = 6) -> Image:
-    """The giants of which the net is least sure with the scene; where each way sees a mug."""
+    """The giants that each place alone finds and the scene talks it out of; lit is where each way sees a mug."""
     image = tested(knobs, "miss_giant", count, "valid").examples.image
     answer, pictures, captions = asked(model, image), [], []
-    for k in answer.chance[:, 0].argsort()[:most].tolist():
+    for k in (answer.chance[:, 0] - answer.chance[:, 1]).argsort()[:most].tolist():
         maps = answer.maps[k].view(2, GRID, GRID).repeat_interleave(CELL, 1).repeat_interleave(CELL, 2)
-        pictures += [twice(image[k, 0]), *(twice(255 * (one / one.amax().clamp(min=0.1))) for one in maps.flip(0))]
-        said = [f"{way} {100 * float(answer.chance[k, n]):.0f} %" for n, way in ((1, "alone"), (0, "scene"))]
+        lit = 0.45 * image[k] + 140 * maps / maps.amax((1, 2), keepdim=True).clamp(min=0.1)  # 2 64 64
+        pictures += [twice(image[k, 0]), twice(lit[1]), twice(lit[0])]
+        said = [f"{way} {100 * float(answer.chance[k, n]):.0f} %" for n, way in ((1, "alone:"), (0, "with the scene:"))]
         captions += ["a giant", *said]
     return mosaic(pictures, captions, 6)
 
