@@ -72,22 +72,31 @@ def free_memory(device: torch.device) -> int:
 
 
 def room(asked: Question, free: int | None = None) -> int:
-    """How many examples may be asked for at once, within a share of the `free` bytes: what one more example makes
-    autograd keep is counted on one and on two."""
-    kept = [0, 0]
-    for n in (0, 1):
-
-        def count(tensor: Tensor, n: int = n) -> Tensor:
-            kept[n] += tensor.numel() * tensor.element_size()
-            return tensor
-
-        x = asked.input[:1].repeat_interleave(n + 1, 0).requires_grad_()
-        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-            asked.scores(x.clone())
+    """How many examples may be asked for at once, within a share of the `free` bytes: what an example makes autograd
+    keep, beside the weights, is counted."""
     size = asked.input[0].numel() * asked.input.element_size()
-    each = 2 * max(kept[1] - kept[0], 0) + 4 * size  # kept, and as much again in passing
+    try:
+        each = kept(asked, 1) - kept(asked, 0)
+    except Exception:  # a net that cannot take an empty batch: whatever it raises
+        each = kept(asked, 2) - kept(asked, 1)
+    each = 2 * max(each, 0) + 4 * size  # kept, and as much again in passing
     free = free_memory(asked.input.device) if free is None else free
     return max(1, min(int(SHARE * free / each), max(LEAST, FAST // each)))
+
+
+def kept(asked: Question, count: int) -> int:
+    """Bytes that autograd keeps of `count` examples and of the weights."""
+    total = 0
+
+    def add(tensor: Tensor) -> Tensor:
+        nonlocal total
+        total += tensor.numel() * tensor.element_size()
+        return tensor
+
+    x = asked.input[:1].expand(count, *asked.input.shape[1:]).clone().requires_grad_()
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(add, lambda tensor: tensor):
+        asked.scores(x.clone())
+    return total
 
 
 def pieces(total: int, chunk: int) -> Iterator[Tensor]:
@@ -138,27 +147,29 @@ def smoothgrad(asked: Question, samples: int = 50, noise: float = 0.15, seed: in
     return summed(asked, lambda b, s: x[b] + spread[b] * drawn[s], weights, every(asked), chunk)
 
 
-def integrated_gradients(asked: Question, steps: int = 50, tolerance: float = 1e-3, most: int = 800,
+def integrated_gradients(asked: Question, steps: int = 50, tolerance: float = 1e-3, most: int = 4000,
                          chunk: int = 0) -> Tensor:  # fmt: skip
     """ "B ...": the gradient along the straight line from the baseline, times the difference from it (Sundararajan,
     Taly & Yan 2017, (1)), by Gauss and Legendre's rule.
 
-    The map's sum is the difference of the scores. Where it is off by more than `tolerance` of that, this input gets
-    twice the steps, and so on to `most`.
+    The map's sum is the difference of the scores. Where it is off by more than `tolerance` of that, this input's line
+    is cut into twice as many pieces of `steps` points each, and so on to `most` points.
     """
     gap, among = asked.input - asked.baseline, every(asked)
     goal, found = difference(asked), torch.zeros_like(asked.input)
+    places, weights = np.polynomial.legendre.leggauss(steps)
+    cuts = 1
     while True:
-        nodes, weights = (torch.from_numpy(part).to(gap) for part in np.polynomial.legendre.leggauss(steps))
-        nodes = (nodes + 1) / 2
+        nodes = torch.from_numpy(np.add.outer(np.arange(cuts), (places + 1) / 2).ravel() / cuts).to(gap)
+        shares = torch.from_numpy(np.tile(weights / 2 / cuts, cuts)).to(gap)
 
         def point(b: Tensor, s: Tensor, at: Tensor = nodes) -> Tensor:
             return asked.baseline[b] + wide(at[s], gap) * gap[b]
 
-        found[among] = gap[among] * summed(asked, point, weights / 2, among, chunk)
+        found[among] = gap[among] * summed(asked, point, shares, among, chunk)
         off = (found[among].flatten(1).sum(1) - goal[among]).abs()
-        among, steps = among[off > tolerance * goal[among].abs()], 2 * steps
-        if not len(among) or steps > most:
+        among, cuts = among[off > tolerance * goal[among].abs()], 2 * cuts
+        if not len(among) or cuts * steps > most:
             return found
 
 

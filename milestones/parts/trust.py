@@ -44,7 +44,9 @@ class Trust(NamedTuple):
     @property
     def gain(self) -> float:
         """How much better than random orders it tells what the answer hangs on, in points, mean of both curves."""
-        return (self.insertion - self.random_insertion + self.random_deletion - self.deletion) / 2
+        return (
+            0.0 if self.empty else (self.insertion - self.random_insertion + self.random_deletion - self.deletion) / 2
+        )
 
     @property
     def sentence(self) -> str:

@@ -166,9 +166,12 @@ def strip(each: Mapping[str, Any]) -> dict[str, str]:
 
 def listed(one: Mapping[str, Any]) -> str:
     """The trust of all maps as a table."""
-    rows = [(Html(f"<b>{'✓' if each['trusted'] else '✗'}</b> {words(each['title'])}"), *strip(each).values(),
-             each["sentence"]) for each in one["maps"]]  # fmt: skip
-    return grid(["Map", "Take away", "Put in", "Adds up", "Random nets", "Verdict"], rows)
+    rows = []
+    for each in one["maps"]:
+        mark = "✓" if each["trusted"] else "✗"
+        name = Html(f"<b>{mark} {words(each['title'])}</b><small>{words(each['sentence'])}</small>")
+        rows.append((name, *strip(each).values()))
+    return grid(["Map", "Take away", "Put in", "Adds up", "Random nets"], rows)
 
 
 def numbers(one: Mapping[str, Any], found: Mapping[str, Any]) -> str:
@@ -196,4 +199,4 @@ def numbers(one: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     chart = heat("All maps, each scaled to its strongest", scaled, [each["title"] for each in one["maps"]],
                  [str(names[i]) for i in order])  # fmt: skip
     more = f'<p class="quiet">The {MOST_ROWS} strongest of {count:,}.</p>' if count > MOST_ROWS else ""
-    return grid(head, rows) + more + f'<div class="plots"><div class="full">{chart}</div></div>'
+    return grid(head, rows) + more + f'<div class="plots">{chart}</div>'

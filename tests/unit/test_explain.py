@@ -238,6 +238,20 @@ def test_room_follows_the_free_memory() -> None:
     assert explain.room(of(wide, x), 10**8) <= 0.25 * 10**8 / (2 * 64 * 81 * 4)
 
 
+def test_room_of_a_net_that_cannot_take_an_empty_batch() -> None:
+    net = nn.Sequential(nn.Linear(40, 40), nn.Tanh(), nn.Linear(40, 3)).requires_grad_(False)
+
+    def strict(x: Tensor) -> Tensor:
+        return net(x.view(len(x), -1))  # of no elements, -1 is nothing
+
+    x = drawn(2, 8, 5)
+    with pytest.raises(RuntimeError):
+        strict(x[:0])
+    free = 10**6
+    assert explain.room(question(strict, x, torch.tensor([0, 1])), free) == explain.room(
+        question(lambda x: net(x.flatten(1)), x, torch.tensor([0, 1])), free)  # fmt: skip
+
+
 def test_weights_do_not_count_as_room() -> None:
     """A large matrix of weights is kept once, not once an example."""
     net, x = seeded(lambda: nn.Sequential(nn.Linear(1000, 1000), nn.Tanh(), nn.Linear(1000, 3))), drawn(1, 1000)
