@@ -26,8 +26,8 @@ READ = (
     ("Put in", "The same while it is put into an empty input first: high is good."),
     ("Adds up", "How far the map's sum is from the score's difference from an empty input, of methods that claim it."),
     ("Random nets", "Rank correlation with the maps of nets whose weights were shuffled. Near 0 the map depends on "
-     "what this net learned; near 1 it would look the same had it learned nothing. The second number leaves out what is for "
-     "and what against: where most of an input is empty it is high by itself, since only the rest can be marked."),
+     "what this net learned; near 1 it would look the same had it learned nothing. The second number leaves out what "
+     "is for and what against: where most of an input is empty it is high by itself: only the rest can be marked."),
 )  # fmt: skip
 SMALL = 1e-3  # completeness errors below are told as such
 

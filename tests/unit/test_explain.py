@@ -169,6 +169,33 @@ def test_shapley_of_all_orders_is_the_definition() -> None:
     assert explain.shapley(asked, torch.arange(3), order).map[0].tolist() == pytest.approx([1.5, 3.5, 2.0])
 
 
+@pytest.mark.parametrize("name", ["occlusion", "shapley"])
+def test_what_is_empty_already_is_not_asked(name: str) -> None:
+    """The map is the same as from a net that is asked about all; each question that could only repeat an answer is
+    saved."""
+    net, x = rectified(), drawn(2, 2, 9, 9)
+    x[:, :, :, 3:] = 0.0
+    seen = []
+
+    def counted(input: Tensor) -> Tensor:
+        seen.append(len(input))
+        return net(input)
+
+    parts, target = parts_of(x.shape[1:]), net(x).argmax(-1)
+    asked = question(counted, x, target)
+    setting = Setting(orders=3, chunk=50)
+    found = METHODS[name].make(asked, parts, setting)
+    few = sum(seen)
+    seen.clear()
+    # A baseline that differs everywhere by less than the scores' rounding: nothing is empty, and all is asked.
+    all_asked = METHODS[name].make(asked._replace(baseline=torch.full_like(x, 1e-9)), parts, setting)
+    assert few < 0.4 * sum(seen)
+    assert float((found - all_asked).abs().max()) <= 1e-5
+    assert float(found[..., 3:].abs().max()) == 0
+    empty = METHODS[name].make(question(net, torch.zeros(1, 2, 9, 9), target[:1]), parts, setting)
+    assert float(empty.abs().max()) == 0
+
+
 def test_orders_come_with_their_reverse() -> None:
     order = explain.orders(5, 7)
     assert order.shape == (5, 7)
