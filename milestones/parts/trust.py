@@ -34,12 +34,17 @@ class Trust(NamedTuple):
     @property
     def trusted(self) -> bool:
         """It depends on the net, and what it marks matters more than what chance marks."""
-        return not self.empty and not self.alike and self.gain > 0
+        return not self.empty and not self.alike and self.matters
 
     @property
     def alike(self) -> bool:
         """Whether nets that have learned nothing have this map, too."""
         return self.similarity is not None and not abs(self.similarity) < ALIKE
+
+    @property
+    def matters(self) -> bool:
+        """Whether both curves are better than in random order."""
+        return self.deletion < self.random_deletion and self.insertion > self.random_insertion
 
     @property
     def gain(self) -> float:
@@ -55,7 +60,7 @@ class Trust(NamedTuple):
             return "Empty: it finds nothing that speaks for this class."
         if self.alike:
             return "Looks the same for a net with random weights: do not trust."
-        if not self.gain > 0:
+        if not self.matters:
             return "Depends on the net, but what it marks matters no more than what chance would mark: do not trust."
         if self.strength is not None and not abs(self.strength) < ALIKE:
             return (
