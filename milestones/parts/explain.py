@@ -72,22 +72,31 @@ def free_memory(device: torch.device) -> int:
 
 
 def room(asked: Question, free: int | None = None) -> int:
-    """How many examples may be asked for at once, within a share of the `free` bytes: what one more example makes
-    autograd keep is counted on one and on two."""
-    kept = [0, 0]
-    for n in (0, 1):
-
-        def count(tensor: Tensor, n: int = n) -> Tensor:
-            kept[n] += tensor.numel() * tensor.element_size()
-            return tensor
-
-        x = asked.input[:1].repeat_interleave(n + 1, 0).requires_grad_()
-        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-            asked.scores(x.clone())
+    """How many examples may be asked for at once, within a share of the `free` bytes: what an example makes autograd
+    keep, beside the weights, is counted."""
     size = asked.input[0].numel() * asked.input.element_size()
-    each = 2 * max(kept[1] - kept[0], 0) + 4 * size  # kept, and as much again in passing
+    try:
+        each = kept(asked, 1) - kept(asked, 0)
+    except Exception:  # a net that cannot take an empty batch: whatever it raises
+        each = kept(asked, 2) - kept(asked, 1)
+    each = 2 * max(each, 0) + 4 * size  # kept, and as much again in passing
     free = free_memory(asked.input.device) if free is None else free
     return max(1, min(int(SHARE * free / each), max(LEAST, FAST // each)))
+
+
+def kept(asked: Question, count: int) -> int:
+    """Bytes that autograd keeps of `count` examples and of the weights."""
+    total = 0
+
+    def add(tensor: Tensor) -> Tensor:
+        nonlocal total
+        total += tensor.numel() * tensor.element_size()
+        return tensor
+
+    x = asked.input[:1].expand(count, *asked.input.shape[1:]).clone().requires_grad_()
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(add, lambda tensor: tensor):
+        asked.scores(x.clone())
+    return total
 
 
 def pieces(total: int, chunk: int) -> Iterator[Tensor]:
@@ -138,27 +147,29 @@ def smoothgrad(asked: Question, samples: int = 50, noise: float = 0.15, seed: in
     return summed(asked, lambda b, s: x[b] + spread[b] * drawn[s], weights, every(asked), chunk)
 
 
-def integrated_gradients(asked: Question, steps: int = 50, tolerance: float = 1e-3, most: int = 800,
+def integrated_gradients(asked: Question, steps: int = 50, tolerance: float = 1e-3, most: int = 4000,
                          chunk: int = 0) -> Tensor:  # fmt: skip
     """ "B ...": the gradient along the straight line from the baseline, times the difference from it (Sundararajan,
     Taly & Yan 2017, (1)), by Gauss and Legendre's rule.
 
-    The map's sum is the difference of the scores. Where it is off by more than `tolerance` of that, this input gets
-    twice the steps, and so on to `most`.
+    The map's sum is the difference of the scores. Where it is off by more than `tolerance` of that, this input's line
+    is cut into twice as many pieces of `steps` points each, and so on to `most` points.
     """
     gap, among = asked.input - asked.baseline, every(asked)
     goal, found = difference(asked), torch.zeros_like(asked.input)
+    places, weights = np.polynomial.legendre.leggauss(steps)
+    cuts = 1
     while True:
-        nodes, weights = (torch.from_numpy(part).to(gap) for part in np.polynomial.legendre.leggauss(steps))
-        nodes = (nodes + 1) / 2
+        nodes = torch.from_numpy(np.add.outer(np.arange(cuts), (places + 1) / 2).ravel() / cuts).to(gap)
+        shares = torch.from_numpy(np.tile(weights / 2 / cuts, cuts)).to(gap)
 
         def point(b: Tensor, s: Tensor, at: Tensor = nodes) -> Tensor:
             return asked.baseline[b] + wide(at[s], gap) * gap[b]
 
-        found[among] = gap[among] * summed(asked, point, weights / 2, among, chunk)
+        found[among] = gap[among] * summed(asked, point, shares, among, chunk)
         off = (found[among].flatten(1).sum(1) - goal[among]).abs()
-        among, steps = among[off > tolerance * goal[among].abs()], 2 * steps
-        if not len(among) or steps > most:
+        among, cuts = among[off > tolerance * goal[among].abs()], 2 * cuts
+        if not len(among) or cuts * steps > most:
             return found
 
 
@@ -193,11 +204,16 @@ def occlusion(asked: Question, window: Sequence[int], stride: Sequence[int], chu
         return mask
 
     total = torch.zeros(len(x), *hidden(torch.arange(1)).shape[1:], dtype=x.dtype)
-    often = torch.zeros_like(total[:1])
+    often, there = torch.zeros_like(total[:1]), x != asked.baseline
+    filled = [d + 1 for d, n in enumerate(total.shape[1:]) if n == 1]
+    there = there.amax(filled, keepdim=True) if filled else there
+    hides = []  # B n: whether a window hides anything; what is empty already need not be asked
     for part in pieces(count, chunk):
         often += hidden(part).sum(0, keepdim=True)
-    for part in pieces(len(x) * count, chunk):
-        b, mask = part // count, hidden(part % count)
+        hides.append((hidden(part) & there[:, None]).flatten(2).any(2))
+    asks = torch.cat(hides, 1).nonzero()
+    for part in pieces(len(asks), chunk):
+        b, mask = asks[part, 0], hidden(asks[part, 1])
         fell = here[b] - values(asked, torch.where(mask, asked.baseline[b], x[b]), b)
         total.index_add_(0, b, wide(fell, mask) * mask)
     return (total / often).expand_as(x).contiguous()
@@ -224,22 +240,28 @@ def shapley(asked: Question, groups: Int[Tensor, "..."], order: Int[Tensor, "P M
     2009 do). `groups` numbers the parts of one input from 0 to M - 1, with size 1 where a dimension does not matter.
 
     A map's sum is the difference of the scores, whatever the orders. Exact where all orders are given, or where groups
-    do not act together.
+    do not act together. A group that is as the baseline gains nothing, so that nothing is asked about it.
     """
-    x, (count, width) = asked.input, order.shape
-    rank, numbers = order.argsort(1), every(asked)
-    chunk = chunk or room(asked)
-    ends = [values(asked, inputs.clone(), numbers)[:, None, None].expand(-1, count, 1) for inputs in
-            (asked.baseline, x)]  # fmt: skip
-    inner = torch.zeros(len(x) * count * (width - 1), dtype=ends[0].dtype)
-    for part in pieces(len(inner), chunk):
-        p, k = part // (width - 1) % count, part % (width - 1) + 1
-        b, shown = part // (count * (width - 1)), rank[p] < k[:, None]  # N M
-        mask = shown[:, groups.flatten()].view(-1, *groups.shape)
-        inner[part] = values(asked, torch.where(mask, x[b], asked.baseline[b]), b)
-    gains = torch.cat([ends[0], inner.view(len(x), count, width - 1), ends[1]], 2).diff(dim=2)
+    x, (count, width), numbers = asked.input, order.shape, every(asked)
+    rank, index, chunk = order.argsort(1), groups.expand(x.shape[1:]).flatten(), chunk or room(asked)
+    low, high = (values(asked, inputs.clone(), numbers)[:, None, None] for inputs in (asked.baseline, x))
+    there = (x != asked.baseline).flatten(1).to(torch.long)
+    there = torch.zeros(len(x), width, dtype=torch.long).index_add_(1, index, there) > 0  # B M
+    joins = there[:, order]  # B P M: whether the group at a place brings anything
+    shown = joins.cumsum(2)
+    done = shown == there.sum(1)[:, None, None]
+    asks = joins & ~done
+    score, places = low.expand(-1, count, width).clone(), asks.nonzero()
+    for part in pieces(len(places), chunk):
+        b, p, k = places[part].unbind(1)
+        mask = (rank[p] <= k[:, None])[:, groups.flatten()].view(-1, *groups.shape)
+        score[b, p, k] = values(asked, torch.where(mask, x[b], asked.baseline[b]), b)
+    last = torch.where(asks, torch.arange(width), -1).cummax(2).values  # the place with whose input it is the same
+    score = torch.where(last < 0, low, score.gather(2, last.clamp(min=0)))
+    score = torch.where(done, high, score)
+    gains = torch.cat([low.expand(-1, count, 1), score], 2).diff(dim=2)
     each = gains.gather(2, rank.expand(len(x), -1, -1))  # B P M: by group, not by place
-    share, size = each.mean(1), torch.bincount(groups.expand(x.shape[1:]).flatten(), minlength=width)
+    share, size = each.mean(1), torch.bincount(index, minlength=width)
     error = each.std(1) / math.sqrt(count) if count > 1 else torch.zeros_like(share)
     spread = (share / size)[:, groups.flatten()].view(-1, *groups.shape)
     return Shares(spread.expand_as(x).contiguous(), error)

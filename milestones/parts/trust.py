@@ -34,7 +34,7 @@ class Trust(NamedTuple):
     @property
     def trusted(self) -> bool:
         """It depends on the net, and what it marks matters more than what chance marks."""
-        return not self.empty and not self.alike and self.gain > 0
+        return not self.empty and not self.alike and self.matters
 
     @property
     def alike(self) -> bool:
@@ -42,9 +42,16 @@ class Trust(NamedTuple):
         return self.similarity is not None and not abs(self.similarity) < ALIKE
 
     @property
+    def matters(self) -> bool:
+        """Whether both curves are better than in random order."""
+        return self.deletion < self.random_deletion and self.insertion > self.random_insertion
+
+    @property
     def gain(self) -> float:
         """How much better than random orders it tells what the answer hangs on, in points, mean of both curves."""
-        return (self.insertion - self.random_insertion + self.random_deletion - self.deletion) / 2
+        return (
+            0.0 if self.empty else (self.insertion - self.random_insertion + self.random_deletion - self.deletion) / 2
+        )
 
     @property
     def sentence(self) -> str:
@@ -53,7 +60,7 @@ class Trust(NamedTuple):
             return "Empty: it finds nothing that speaks for this class."
         if self.alike:
             return "Looks the same for a net with random weights: do not trust."
-        if not self.gain > 0:
+        if not self.matters:
             return "Depends on the net, but what it marks matters no more than what chance would mark: do not trust."
         if self.strength is not None and not abs(self.strength) < ALIKE:
             return (

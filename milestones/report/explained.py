@@ -26,8 +26,8 @@ READ = (
     ("Put in", "The same while it is put into an empty input first: high is good."),
     ("Adds up", "How far the map's sum is from the score's difference from an empty input, of methods that claim it."),
     ("Random nets", "Rank correlation with the maps of nets whose weights were shuffled. Near 0 the map depends on "
-     "what this net learned; near 1 it would look the same had it learned nothing. The second number leaves out what is for "
-     "and what against: where most of an input is empty it is high by itself, since only the rest can be marked."),
+     "what this net learned; near 1 it would look the same had it learned nothing. The second number leaves out what "
+     "is for and what against: where most of an input is empty it is high by itself: only the rest can be marked."),
 )  # fmt: skip
 SMALL = 1e-3  # completeness errors below are told as such
 
@@ -166,9 +166,12 @@ def strip(each: Mapping[str, Any]) -> dict[str, str]:
 
 def listed(one: Mapping[str, Any]) -> str:
     """The trust of all maps as a table."""
-    rows = [(Html(f"<b>{'✓' if each['trusted'] else '✗'}</b> {words(each['title'])}"), *strip(each).values(),
-             each["sentence"]) for each in one["maps"]]  # fmt: skip
-    return grid(["Map", "Take away", "Put in", "Adds up", "Random nets", "Verdict"], rows)
+    rows = []
+    for each in one["maps"]:
+        mark = "✓" if each["trusted"] else "✗"
+        name = Html(f"<b>{mark} {words(each['title'])}</b><small>{words(each['sentence'])}</small>")
+        rows.append((name, *strip(each).values()))
+    return grid(["Map", "Take away", "Put in", "Adds up", "Random nets"], rows)
 
 
 def numbers(one: Mapping[str, Any], found: Mapping[str, Any]) -> str:
@@ -196,4 +199,4 @@ def numbers(one: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     chart = heat("All maps, each scaled to its strongest", scaled, [each["title"] for each in one["maps"]],
                  [str(names[i]) for i in order])  # fmt: skip
     more = f'<p class="quiet">The {MOST_ROWS} strongest of {count:,}.</p>' if count > MOST_ROWS else ""
-    return grid(head, rows) + more + f'<div class="plots"><div class="full">{chart}</div></div>'
+    return grid(head, rows) + more + f'<div class="plots">{chart}</div>'

@@ -228,13 +228,15 @@ def recordings(asked: Question) -> list[list[dict[str, Any]]]:
                     continue  # over something else than these inputs
                 for h, head in enumerate(one.weights[b, :MOST_HEADS]):
                     values = head[:MOST_INSIDE, :MOST_INSIDE].float().cpu().numpy()
-                    heat = Heat(values, ylabel="looks from", xlabel="looks at").plain()
+                    places = [[str(i + 1) for i in range(n)] for n in values.shape]
+                    heat = Heat(values, *places, ylabel="looks from", xlabel="looks at").plain()
                     heats.append({"title": f"Attention {layers}, head {h + 1}", "heat": heat})
             elif one.gates.shape[1] == len(asked.input):
                 way = ", backward" if one.backward else ""
                 for gate, values in zip((*GATES, "cell"), (*one.gates[:, b], one.cells[b]), strict=True):
                     shown = values[:MOST_INSIDE, :MOST_UNITS].T.float().cpu().numpy()
-                    heat = Heat(shown, ylabel="unit", xlabel="step").plain()
+                    places = [[str(i + 1) for i in range(n)] for n in shown.shape]
+                    heat = Heat(shown, *places, ylabel="unit", xlabel="step").plain()
                     heats.append({"title": f"LSTM layer {one.layer + 1}{way}: {gate}", "heat": heat})
     return found
 

@@ -169,6 +169,33 @@ def test_shapley_of_all_orders_is_the_definition() -> None:
     assert explain.shapley(asked, torch.arange(3), order).map[0].tolist() == pytest.approx([1.5, 3.5, 2.0])
 
 
+@pytest.mark.parametrize("name", ["occlusion", "shapley"])
+def test_what_is_empty_already_is_not_asked(name: str) -> None:
+    """The map is the same as from a net that is asked about all; each question that could only repeat an answer is
+    saved."""
+    net, x = rectified(), drawn(2, 2, 9, 9)
+    x[:, :, :, 3:] = 0.0
+    seen = []
+
+    def counted(input: Tensor) -> Tensor:
+        seen.append(len(input))
+        return net(input)
+
+    parts, target = parts_of(x.shape[1:]), net(x).argmax(-1)
+    asked = question(counted, x, target)
+    setting = Setting(orders=3, chunk=50)
+    found = METHODS[name].make(asked, parts, setting)
+    few = sum(seen)
+    seen.clear()
+    # A baseline that differs everywhere by less than the scores' rounding: nothing is empty, and all is asked.
+    all_asked = METHODS[name].make(asked._replace(baseline=torch.full_like(x, 1e-9)), parts, setting)
+    assert few < 0.4 * sum(seen)
+    assert float((found - all_asked).abs().max()) <= 1e-5
+    assert float(found[..., 3:].abs().max()) == 0
+    empty = METHODS[name].make(question(net, torch.zeros(1, 2, 9, 9), target[:1]), parts, setting)
+    assert float(empty.abs().max()) == 0
+
+
 def test_orders_come_with_their_reverse() -> None:
     order = explain.orders(5, 7)
     assert order.shape == (5, 7)
@@ -236,6 +263,20 @@ def test_room_follows_the_free_memory() -> None:
     assert explain.free_memory(x.device) > 1 << 20
     # What one example keeps is at least its activations, 64 maps before and after the unit.
     assert explain.room(of(wide, x), 10**8) <= 0.25 * 10**8 / (2 * 64 * 81 * 4)
+
+
+def test_room_of_a_net_that_cannot_take_an_empty_batch() -> None:
+    net = nn.Sequential(nn.Linear(40, 40), nn.Tanh(), nn.Linear(40, 3)).requires_grad_(False)
+
+    def strict(x: Tensor) -> Tensor:
+        return net(x.view(len(x), -1))  # of no elements, -1 is nothing
+
+    x = drawn(2, 8, 5)
+    with pytest.raises(RuntimeError):
+        strict(x[:0])
+    free = 10**6
+    assert explain.room(question(strict, x, torch.tensor([0, 1])), free) == explain.room(
+        question(lambda x: net(x.flatten(1)), x, torch.tensor([0, 1])), free)  # fmt: skip
 
 
 def test_weights_do_not_count_as_room() -> None:

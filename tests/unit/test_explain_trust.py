@@ -152,6 +152,7 @@ def test_verdicts() -> None:
     assert not good._replace(similarity=-0.8).trusted
     assert "do not trust" in good._replace(similarity=math.nan).sentence, "no number is no reason to trust"
     assert "no more than what chance would mark" in good._replace(deletion=90).sentence
+    assert not good._replace(deletion=51, insertion=100).trusted, "better in the mean, but worse in one of the two"
     assert "does not add up" in good._replace(completeness=0.3).sentence
     assert good._replace(empty=True).sentence.startswith("Empty") and not good._replace(empty=True).trusted
     assert (
