@@ -1,4 +1,4 @@
-"""What can be shown of a net that sees pictures: filters, what excites its units, tuning, shift tolerance, the dream."""
+"""What can be shown of a net that sees pictures: filters, what excites units, tuning, shift tolerance, the dream."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def excited(net: Net, names: Sequence[str], count: int, seed: int) -> Found:
         step, peaks = totals[layer.name], found[layer.total]
         spread = peaks.spread
         # The last layer's units are classes; of others, those that vary most say most.
-        shown = spread.argsort(descending=True, stable=True)[: max(count, min(12, len(spread)) * (layer is layers[-1]))]
-        shown = shown.sort().values
+        most = max(count, 12) if layer is net.layers[-1] else count
+        shown = spread.argsort(descending=True, stable=True)[:most].sort().values
         place = units.middle(step.shape[2:]) if step.axis == 1 else units.middle(step.shape[1:-1])
         seen = fields.get(step.name)
         box = seen.flatten(0, 1)[place].tolist() if seen is not None else None
@@ -113,7 +113,8 @@ def excited(net: Net, names: Sequence[str], count: int, seed: int) -> Found:
         })  # fmt: skip
         summary.append((layer.name, [one.groups[0][0] for one in strips], [one.groups[2][0] for one in strips]))
     pictures["hierarchy.png"] = columns(summary)
-    return {"units": entries, "hierarchy": {"layers": [one[0] for one in summary], "picture": "hierarchy.png"}}, pictures
+    together = {"layers": [one[0] for one in summary], "picture": "hierarchy.png"}
+    return {"units": entries, "hierarchy": together}, pictures
 
 
 def _cut(picture: Tensor, box: Sequence[int] | None) -> Cell:

@@ -148,7 +148,8 @@ def test_turned_against_its_definition() -> None:
     picture = torch.zeros(1, 1, 11, 13)
     picture[..., 4, 5] = 1.0
     assert torch.allclose(units.turned(picture, torch.zeros(4)), picture, atol=1e-5)
-    assert torch.allclose(units.turned(picture, torch.tensor([2.0, 3.0, 0, 0])), picture.roll((2, 3), (2, 3)), atol=1e-5)
+    moved = units.turned(picture, torch.tensor([2.0, 3.0, 0, 0]))
+    assert torch.allclose(moved, picture.roll((2, 3), (2, 3)), atol=1e-5)
     square = torch.zeros(1, 1, 11, 11)
     square[..., 5, 8] = 1.0  # three to the right of the middle
     quarter = units.turned(square, torch.tensor([0, 0, 90.0, 0]))
