@@ -169,7 +169,7 @@ def total_variation(picture: Float[Tensor, "B C H W"]) -> Float[Tensor, "B"]:
 
 
 def dream(gain: Callable[[Tensor], Float[Tensor, "B"]], picture: Float[Tensor, "1 C H W"], side: tuple[int, int],
-          low: float, high: float, seed: int, octaves: int = 4, steps: int = 12, rate: float = 0.02,
+          low: float, high: float, seed: int, octaves: int = 4, steps: int = 8, rate: float = 0.01,
           ratio: float = 1.4) -> Float[Tensor, "1 C H W"]:  # fmt: skip
     """The picture with more of what raises `gain` (Mordvintsev, Olah & Tyka 2015): a value for each of the parts of
     `side` pixels that a net of fixed input size sees.

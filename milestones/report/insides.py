@@ -47,8 +47,7 @@ def html_of(found: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
         "Shift": shift(found.get("shifts"), found.get("tuning")),
         "Read out": read_out(found["probes"], found["accuracy"], found["over"]),
         "Map": maps(found["maps"], found["classes"], found["labels"]),
-        "Likeness": (alike(found["alike"], "Layers of this net") if found.get("alike") else "")
-        + (alike(found["beside"], f"This net beside {found['beside']['run']}") if found.get("beside") else ""),
+        "Likeness": alike(found.get("alike"), found.get("beside")),
         "Concept": concept(found.get("concept")),
         "Dream": dream(found.get("dream"), pictures),
         "Mistakes": mistakes(found, pictures),
@@ -230,7 +229,8 @@ def maps(found: Sequence[Mapping[str, Any]], classes: Sequence[int], labels: Seq
 
 
 def matrix(title: str, values: Sequence[Sequence[float]], rows: Sequence[str], columns: Sequence[str], xlabel: str = "",
-           most: float = 1.0, marks: Sequence[Sequence[str]] | None = None, middle: float = 0.0) -> str:  # fmt: skip
+           most: float = 1.0, marks: Sequence[Sequence[str]] | None = None, middle: float = 0.0,
+           wide: float = 4.0) -> str:  # fmt: skip
     """A table of shades, darker where it is larger, with its figures where there is room; `marks` stand behind them.
     Below `middle` shades are orange."""
     table = np.array(values, float)
@@ -254,17 +254,21 @@ def matrix(title: str, values: Sequence[Sequence[float]], rows: Sequence[str], c
         axes.tick_params(length=0)
         axes.spines["bottom"].set_color(_MUTED)
 
-    wide = 1.2 + 0.42 * max(4, min(len(columns), 12))
-    svg = _draw(paint, f"{title}: {len(rows)} by {len(columns)} values", (wide, 0.85 + 0.27 * len(rows)))
+    size = wide, 0.85 + 0.27 * len(rows)
+    svg = _draw(paint, f"{title}: {len(rows)} by {len(columns)} values", size)
     return figure(title, svg)
 
 
-def alike(found: Mapping[str, Any], title: str) -> str:
-    """CKA of layers."""
-    text = (f"Linear CKA, unbiased, over {found['over']:,} test examples: 1 for layers that are the same up to a turn "
+def alike(own: Mapping[str, Any] | None, beside: Mapping[str, Any] | None) -> str:
+    """CKA of layers: of this net's with each other, and with those of another run."""
+    if not own:
+        return ""
+    text = (f"Linear CKA, unbiased, over {own['over']:,} test examples: 1 for layers that are the same up to a turn "
             "and a factor, about 0 for layers that have nothing to do with each other.")  # fmt: skip
-    shown = matrix(title, found["values"], found["rows"], found["columns"])
-    return f'<div class="plots"><div class="full">{shown}<p class="quiet">{text}</p></div></div>'
+    shown = matrix("Layers of this net", own["values"], own["rows"], own["columns"])
+    if beside:
+        shown += matrix(f"Beside {beside['run']} (across)", beside["values"], beside["rows"], beside["columns"])
+    return f'<p>{text}</p><div class="plots">{shown}</div>'
 
 
 def concept(found: Mapping[str, Any] | None) -> str:
@@ -279,8 +283,8 @@ def concept(found: Mapping[str, Any] | None) -> str:
     sure = sum(one["significant"] for one in found["rows"])
     text = (f"{found['examples']} examples of the concept in {found['folder']} against {found['splits']} draws of "
             "training examples. The figures: of how many test examples of a class, in percent, the score rises towards "
-            f"the concept. * differs from directions between two draws of training examples (t-test at 5 % over {found['tests']} "
-            f"comparisons); {sure} of {len(found['rows'])} do"
+            "the concept. * differs from directions between two draws of training examples (t-test at 5 % over "
+            f"{found['tests']} comparisons); {sure} of {len(found['rows'])} do"
             + ("." if sure else ": nothing here says that the net uses this concept."))  # fmt: skip
     told = grid(["Layer", "Tells the concept's examples, left out one by one"],
                 [(name, f"{value:.0f} %") for name, value in found["told"].items()])  # fmt: skip
@@ -289,7 +293,8 @@ def concept(found: Mapping[str, Any] | None) -> str:
     if low:
         warn = "A direction that hardly tells the concept's examples from others is not its direction: "
         warn = f'<p class="note">{words(warn + ", ".join(low), 600)}.</p>'
-    shown = matrix("Share of test examples whose score rises, %", values, names, classes, "class", 100.0, marks, 50.0)
+    shown = matrix("Share of test examples whose score rises, %", values, names, classes, "class", 100.0, marks, 50.0,
+                   7.5)  # fmt: skip
     return f'<p>{words(text, 900)}</p><div class="plots"><div class="full">{shown}</div></div>{warn}{told}'
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..core.source import key
 from ..media import Image, tiles
 from ..parts import tuning, units
-from ..parts.watch import Layer, Watch, flat, responses
+from ..parts.watch import Layer, Step, Watch, flat, responses
 from ..report.strips import Cell, Strip, columns, strip
 from .interior import INPUT, Net, some
 
@@ -31,6 +31,11 @@ Found = tuple[dict[str, Any], dict[str, Image]]
 def levels(net: Net, picture: Tensor) -> Tensor:
     """A picture of the net's range as levels 0 to 255."""
     return (picture - net.low) / (net.high - net.low) * 255
+
+
+def centre(step: Step) -> int:
+    """The place in the middle of what a step puts out."""
+    return units.middle(step.shape[2:] if step.axis == 1 else step.shape[1:-1])
 
 
 def weights_of(net: Net, layer: Layer) -> Tensor | None:
@@ -79,7 +84,7 @@ def excited(net: Net, names: Sequence[str], count: int, seed: int) -> Found:
         # The last layer's units are classes; of others, those that vary most say most.
         most = max(count, 12) if layer is net.layers[-1] else count
         shown = spread.argsort(descending=True, stable=True)[:most].sort().values
-        place = units.middle(step.shape[2:]) if step.axis == 1 else units.middle(step.shape[1:-1])
+        place = centre(step)
         seen = fields.get(step.name)
         box = seen.flatten(0, 1)[place].tolist() if seen is not None else None
         side = max(box[1] - box[0], box[3] - box[2]) + 1 if box else max(net.test.input.shape[2:])
@@ -140,7 +145,7 @@ def tuned(net: Net) -> Found:
     names = [name for name in (layer.total, layer.out, layer.pool) if name]  # the first two may be one
     names = list(dict.fromkeys(names))
     axis = {name: net.step(name).axis for name in names}
-    place = {name: units.middle(net.step(name).shape[2:]) for name in names}
+    place = {name: centre(net.step(name)) for name in names}
 
     def keep(name: str, value: Tensor) -> Tensor:
         rows = value.movedim(axis[name], 1).flatten(2) if value.dim() > 2 else value[..., None]

@@ -71,7 +71,7 @@ def test_shipped_runs(name: str, home: Path, capsys: pytest.CaptureFixture[str])
     titles = ("Layers", "First filters", "Simple to complex", "Orientation", "Shift", "Read out", "Map", "Likeness")
     for title in titles:
         assert f"<h2>{title}</h2>" in text
-    assert found["parameters"] == {"lenet": 61706, "lenet1989": 9760, "mlp": 238510}[name]
+    assert found["parameters"] == {"lenet": 61706, "lenet1989": 9760, "mlp": 52650}[name]
     assert found["probes"][0]["layer"] == "input"
     assert all(one["low"] <= one["accuracy"] <= one["high"] for one in found["probes"])
     assert found["alike"]["values"][0][0] == pytest.approx(1)
