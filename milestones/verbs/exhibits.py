@@ -186,8 +186,11 @@ def moved(net: Net) -> Found:
     """How much of what tells test pictures apart is left in each layer when they are moved, by pixels of the shift; the
     mean over four directions."""
     steps = {INPUT: ""}
-    for layer in [one for one in net.layers if one.pool][:2]:
+    pooled = [one for one in net.layers if one.pool][:2]
+    for layer in pooled:
         steps |= {layer.name: layer.out, f"{layer.name}, pooled": layer.pool}
+    if not pooled:
+        steps |= {layer.name: layer.out for layer in some(net.layers[:-1], 4)}
     last = net.last or net.layers[-1]
     steps.setdefault(last.name, last.out)
     names = [name for name in dict.fromkeys(steps.values()) if name]

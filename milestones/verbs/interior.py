@@ -22,11 +22,11 @@ from ..parts.watch import Layer, Step, Watch, flat, layers_of, responses, steps_
 from ..trained import Trained, order_of
 from .subject import of, read_inputs
 
-TEST, TRAIN = 1000, 1500  # examples that are looked at, evenly out of all
+TEST, TRAIN = 1000, 1000  # examples that are looked at, evenly out of all
 ALIKE = 500  # of the test examples, for likeness
 FEWEST_ALIKE = similarity.FEWEST  # test examples, without which there is no likeness
 MOST_LAYERS = 12  # that are read and compared, evenly out of all
-WIDEST = 8192  # values of a layer that are kept of an example; larger maps are averaged over neighbours
+WIDEST = 4096  # values of a layer that are kept of an example; larger maps are averaged over neighbours
 SPLITS, FEWEST = 20, 8  # draws of other examples for a concept; examples that a concept needs
 OTHERS = 400  # training examples that they are drawn from
 ASKED = 50  # test examples of a class, for a concept

@@ -187,9 +187,9 @@ def test_a_dream_has_more_of_it_and_stays_in_the_range(size: tuple[int, int]) ->
     def gain(parts: Tensor) -> Tensor:
         return model[:4](parts / 255).square().mean((1, 2, 3))
 
-    made = units.dream(gain, picture, (28, 28), 0.0, 255.0, 0, steps=6)
+    made = units.dream(gain, picture, (28, 28), 0.0, 255.0, 0, steps=6, rate=0.02)
     assert made.shape == picture.shape
     assert made.min() >= 0 and made.max() <= 255
     assert gain(made[:, :, :28, :28]) > 1.2 * gain(picture[:, :, :28, :28])
-    again = units.dream(gain, picture, (28, 28), 0.0, 255.0, 0, steps=6)
+    again = units.dream(gain, picture, (28, 28), 0.0, 255.0, 0, steps=6, rate=0.02)
     assert torch.equal(made, again)
