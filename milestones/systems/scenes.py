@@ -3,9 +3,9 @@
 Paper       Eckstein, Koehler, Welbourne & Akbas (2017), Humans, but not deep neural networks, often miss giant targets
             in scenes, Current Biology 27(18), 2827-2832. Figures of people: as a summary has them.
 Idea        people search for the size that the scene makes likely: they miss a target three or four times as large
-            more often, though it is easier to see. One net answers twice from the same features: at each place by what is
-            there alone, and with the whole scene in view. If the room has jugs, which look like large mugs, it pays to
-            know how large a mug should be. Does the net then miss giants as people do?
+            more often, though it is easier to see. One net answers twice from the same features: at each place by what
+            is there alone, and with the whole scene in view. Where there are jugs, which look like large mugs, it pays
+            to know how large a mug should be. Does the net then miss giants as people do?
 Deviations  drawn scenes, one target, a small net that learned from such scenes: neither photographs nor the paper's
             detectors, and no limit of time. Figures of people are of other pictures: compare directions, not figures.
 Result      not measured yet.
@@ -149,7 +149,7 @@ def train(knobs: Knobs, model: Searcher, data: Data[Scenes], run: Run) -> None:
     fit(model, loss, data.train, run, steps=knobs.steps, batch=knobs.batch, valid=data.valid, optimizer=optimizer,
         schedule=cosine(knobs.steps, knobs.steps // 20), average=0.99)  # fmt: skip
     model.eval()
-    count = min(400, len(data.valid))
+    count = min(300, len(data.valid))
     run.show(by_scale=by_scale(knobs, model, count), answers=listed(knobs, model, count), scenes=compared(knobs, model),
              seen_alone=looked(knobs, model, count))  # fmt: skip
 
