@@ -235,7 +235,7 @@ def twice(picture: Tensor) -> Image:
     return Image(picture.byte().numpy().repeat(2, 0).repeat(2, 1))
 
 
-def compared(knobs: Knobs, model: Searcher, columns: int = 5) -> Image:
+def compared(knobs: Knobs, model: Searcher, columns: int = 3) -> Image:
     """The same rooms with a mug that fits, with a giant, and from near; framed where it is found with the scene."""
     pictures, captions = [], []
     for name in list(CONDITIONS)[:3]:
@@ -249,7 +249,7 @@ def compared(knobs: Knobs, model: Searcher, columns: int = 5) -> Image:
     return mosaic(pictures, captions, columns)
 
 
-def looked(knobs: Knobs, model: Searcher, count: int, most: int = 6) -> Image:
+def looked(knobs: Knobs, model: Searcher, count: int, most: int = 3) -> Image:
     """The giants that each place alone finds and the scene talks it out of; lit is where each way sees a mug."""
     image = tested(knobs, "miss_giant", count, "valid").examples.image
     answer, pictures, captions = asked(model, image), [], []
@@ -259,7 +259,7 @@ def looked(knobs: Knobs, model: Searcher, count: int, most: int = 6) -> Image:
         pictures += [twice(image[k, 0]), twice(lit[1]), twice(lit[0])]
         said = [f"{way} {100 * float(answer.chance[k, n]):.0f} %" for n, way in ((1, "alone:"), (0, "with the scene:"))]
         captions += ["a giant", *said]
-    return mosaic(pictures, captions, 6)
+    return mosaic(pictures, captions, 3)
 
 
 def read(facts: Facts, images: Sequence[Image]) -> Scenes:
