@@ -29,20 +29,22 @@ def distance(a: Float[Tensor, "B ..."], b: Float[Tensor, "B ..."], norm: str) ->
 def deepfool(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B"], ball: Ball, *, steps: int = 50,
              overshoot: float = 0.02, classes: int = 10) -> Float[Tensor, "B ..."]:  # fmt: skip
     """Steps to the nearest border of the linearised net until one is crossed (Moosavi-Dezfooli, Fawzi & Frossard 2016,
-    algorithm 2), to the likeliest `classes`; then back to the border by halving. A step goes to the nearest point of
-    the legal range on that border; without a range it is the paper's (8)."""
+    algorithm 2), to the likeliest `classes`; then back to the border by halving. An example that half of the steps did
+    not mislead is stuck at the ends of the legal range: from then on a step goes to the border's nearest point in it,
+    by pixels that can still move."""
     clean = said(scores, input, most := room(scores, input))
     left = (clean.argmax(-1) == target).nonzero()[:, 0]
     rivals = clean.scatter(1, target[:, None], -torch.inf).topk(min(classes, clean.shape[1]) - 1).indices
     found, x = input.clone(), input[left]
-    for _ in range(steps):
+    for turn in range(steps):
         if not len(left):
             break
         gap, pulls = borders(scores, x, target[left], rivals[left], most)
         size = pulls.flatten(2).abs().sum(2) if ball.norm == "inf" else pulls.flatten(2).norm(dim=2)
         near = (gap / size.T.clamp(min=torch.finfo(size.dtype).tiny)).argmin(1)
         row = torch.arange(len(left), device=input.device)
-        way = onto(x, pulls[near, row], gap[row, near] * (1 + overshoot) + 1e-6, ball)
+        reach = ball._replace(low=-math.inf, high=math.inf) if turn < steps // 2 else ball
+        way = onto(x, pulls[near, row], gap[row, near] * (1 + overshoot) + 1e-6, reach)
         x = (x + way).clamp(ball.low, ball.high)
         crossed = said(scores, x, most).argmax(-1) != target[left]
         found[left[crossed]] = x[crossed]
