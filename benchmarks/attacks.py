@@ -6,8 +6,8 @@ The shipped `lenet` and `mlp` on pictures of their test split. Ours and the peer
 same pictures, sizes, steps and batch (all at once). `documented`: the net as it comes, weights asking for gradients, as
 in the peers' introductions. `tuned`: weights frozen for all. Success is the share of pictures that the net had right
 and is misled on, measured by us for all, the mean over repeats, which differ in the random start; of DeepFool the
-median distance, too. It counts as equal within what a peer's own starts differ. `PGD, all steps` leaves nothing out early: it
-shows what the steps themselves cost.
+median distance, too. It counts as equal within what a peer's own starts differ. `PGD, all steps` leaves nothing out
+early: it shows what the steps themselves cost.
 
 Torchattacks pins an old version of requests that fits nothing here, so both are put aside with what they import, and
 without what they pin (in .venv-peers/attacks). The reference of AutoAttack is on no registry:
