@@ -103,24 +103,8 @@ def apgd(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B"]
         misled = answer.argmax(-1) != true
         if bool(misled.any()):
             found[at[misled]] = x[misled]
-            parts = (
-                at,
-                origin,
-                pair,
-                true,
-                x,
-                before,
-                pace,
-                value,
-                gradient,
-                best,
-                peak,
-                up,
-                rises,
-                checked,
-                halved,
-                last,
-            )
+            parts = (at, origin, pair, true, x, before, pace, value, gradient, best, peak, up, rises, checked, halved,
+                     last)  # fmt: skip
             (at, origin, pair, true, x, before, pace, value, gradient, best, peak, up, rises, checked, halved,
              last) = (part[~misled] for part in parts)  # fmt: skip
         if turn == steps or not len(at):

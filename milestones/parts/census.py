@@ -35,8 +35,8 @@ def census(model: nn.Module, run: Callable[[Tensor], Any], input: Shaped[Tensor,
     sizes = {name: weight.numel() for name, weight in model.named_parameters()}
     with Watch(model) as seen:
         run(input)
-    inside = {name: path for path, module in model.named_modules()
-              for name in (f"{path}.{own}".strip(".") for own, _ in module.named_parameters(recurse=False))}  # fmt: skip
+    inside = {f"{path}.{own}".strip("."): path for path, module in model.named_modules()
+              for own, _ in module.named_parameters(recurse=False)}  # fmt: skip
     done, counts = set(), []
     for step in seen.steps:
         if step.kind == "module":

@@ -9,14 +9,20 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from .attack import Ball, Scores, length, margin, room, said, slope, spread
 
 HALVINGS = 12  # of the way back to the border
 NEWTON = 60  # steps to a hyperplane at most; about ten are needed
+CLEAR = 1e-5  # of the scores: by so much a border must be crossed
 EDGE = 0.99  # of tanh's range: where the legal range ends, so that a black pixel still has a slope
+
+
+def past(scores: Float[Tensor, "B K"], target: Int[Tensor, "B"]) -> Bool[Tensor, "B"]:
+    """Where the border is crossed by more than rounding, which is other in other company."""
+    return margin(scores, target) > CLEAR * (1 + scores.abs().amax(1))
 
 
 def distance(a: Float[Tensor, "B ..."], b: Float[Tensor, "B ..."], norm: str) -> Float[Tensor, "B"]:
@@ -29,12 +35,12 @@ def distance(a: Float[Tensor, "B ..."], b: Float[Tensor, "B ..."], norm: str) ->
 def deepfool(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B"], ball: Ball, *, steps: int = 50,
              overshoot: float = 0.02, classes: int = 10) -> Float[Tensor, "B ..."]:  # fmt: skip
     """Steps to the nearest border of the linearised net until one is crossed (Moosavi-Dezfooli, Fawzi & Frossard 2016,
-    algorithm 2), to the likeliest `classes`; then back to the border by halving. A step goes to the nearest point of
-    the legal range on that border; without a range it is the paper's (8)."""
+    algorithm 2), to the likeliest `classes`, each clipped to the legal range; then back to the border by halving."""
+    free = ball._replace(low=-math.inf, high=math.inf)
     clean = said(scores, input, most := room(scores, input))
     left = (clean.argmax(-1) == target).nonzero()[:, 0]
     rivals = clean.scatter(1, target[:, None], -torch.inf).topk(min(classes, clean.shape[1]) - 1).indices
-    found, x = input.clone(), input[left]
+    found, x, scale = input.clone(), input[left], 1 + clean.abs().amax(1)
     for _ in range(steps):
         if not len(left):
             break
@@ -42,9 +48,9 @@ def deepfool(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, 
         size = pulls.flatten(2).abs().sum(2) if ball.norm == "inf" else pulls.flatten(2).norm(dim=2)
         near = (gap / size.T.clamp(min=torch.finfo(size.dtype).tiny)).argmin(1)
         row = torch.arange(len(left), device=input.device)
-        way = onto(x, pulls[near, row], gap[row, near] * (1 + overshoot) + 1e-6, ball)
+        way = onto(x, pulls[near, row], gap[row, near] * (1 + overshoot) + 2 * CLEAR * scale[left], free)
         x = (x + way).clamp(ball.low, ball.high)
-        crossed = said(scores, x, most).argmax(-1) != target[left]
+        crossed = past(said(scores, x, most), target[left])
         found[left[crossed]] = x[crossed]
         left, x = left[~crossed], x[~crossed]
     return closer(scores, input, found, target, most)
@@ -105,8 +111,8 @@ def closer(scores: Scores, input: Float[Tensor, "B ..."], adversarial: Float[Ten
     low, high = torch.zeros(len(left), dtype=way.dtype, device=way.device), torch.ones_like(origin.flatten(1)[:, 0])
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        past = said(scores, origin + spread(middle, way) * way, most).argmax(-1) != true
-        low, high = torch.where(past, low, middle), torch.where(past, middle, high)
+        over = past(said(scores, origin + spread(middle, way) * way, most), true)
+        low, high = torch.where(over, low, middle), torch.where(over, middle, high)
     nearer = origin + spread(high, way) * way
     nearer = torch.where(spread(high < 1, way), nearer, adversarial[left])
     return adversarial.index_copy(0, left, nearer)
@@ -141,7 +147,7 @@ def carlini(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "
                 break
             lead, gradient, answer = slope(scores, y, true[at], trailing, most)
             change = (y - origin[at]) / span
-            far, misled = change.flatten(1).norm(dim=1), answer.argmax(-1) != true[at]
+            far, misled = change.flatten(1).norm(dim=1), past(answer, true[at])
             hit[at[misled]] = True
             better = at[nearer := misled & (far < best[at])]
             best[better], found[better] = far[nearer], y[nearer]
@@ -168,8 +174,9 @@ def carlini(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "
 
 
 def trailing(scores: Float[Tensor, "B K"], target: Int[Tensor, "B"]) -> Float[Tensor, "B"]:
-    """How far the true class is ahead of the best other one, and 0 where it is behind (Carlini & Wagner 2017, f6)."""
-    return (-margin(scores, target)).clamp(min=0)
+    """How far the true class is ahead of the best other one, and 0 where it is behind (Carlini & Wagner 2017, f6; behind by
+    more than rounding)."""
+    return (2 * CLEAR * (1 + scores.detach().abs().amax(1)) - margin(scores, target)).clamp(min=0)
 
 
 @torch.no_grad()

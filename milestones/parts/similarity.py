@@ -172,5 +172,3 @@ def draws(count: int, size: int, times: int, seed: int) -> list[Int[Tensor, "n"]
     """`times` samples of `size` out of `count`, each without repetition."""
     rng = torch.Generator().manual_seed(seed)
     return [torch.randperm(count, generator=rng)[:size] for _ in range(times)]
-
-

@@ -67,8 +67,9 @@ class Tuning(NamedTuple):
 
 @torch.no_grad()
 def tune(respond: Callable[[Float[Tensor, "P C H W"]], Float[Tensor, "P U"]], shape: Sequence[int], low: float,
-         high: float, orientation: Sequence[float], frequency: Sequence[float], phases: int = PHASES) -> Tuning:
-    """Show gratings of the whole range from `low` to `high` on pictures of `shape` "C H W", equal in all channels."""  # fmt: skip
+         high: float, orientation: Sequence[float], frequency: Sequence[float], phases: int = PHASES
+         ) -> Tuning:  # fmt: skip
+    """Show gratings of the whole range from `low` to `high` on pictures of `shape` "C H W", equal in all channels."""
     channels, height, width = shape
     grey, reach = (low + high) / 2, (high - low) / 2
     base = respond(torch.full((1, channels, height, width), grey))[0]

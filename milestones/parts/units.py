@@ -56,11 +56,11 @@ def best(peaks: Peaks, count: int = 9) -> Int[Tensor, "C n"]:
 
 @torch.no_grad()
 def fields(model: nn.Module, run: Callable[[Tensor], Any], example: Float[Tensor, "1 C H W"], names: Sequence[str],
-           chunk: int) -> dict[str, Int[Tensor, "h w 4"]]:
+           chunk: int) -> dict[str, Int[Tensor, "h w 4"]]:  # fmt: skip
     """The part of the picture that each place of a map can depend on: first and last row, first and last column.
 
     A row of the picture that is no number (NaN) makes each value that depends on it none, whatever the weights are.
-    """  # fmt: skip
+    """
     height, width = example.shape[-2:]
     spoilt = example.repeat(height + width, 1, 1, 1)
     for y in range(height):
@@ -109,14 +109,15 @@ def spectrum(height: int, width: int) -> Float[Tensor, "H w"]:
 
 def excite(target: Callable[[Tensor, slice], Float[Tensor, "B"]], shape: Sequence[int], low: float, high: float,
            level: float, seed: int, scale: Float[Tensor, "B"], steps: int = STEPS, jitter: float = 1.0, chunk: int = 64,
-           smooth: float = SMOOTH, pull: float = PULL) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, "B"]]:
+           smooth: float = SMOOTH, pull: float = PULL
+           ) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, "B"]]:  # fmt: skip
     """Pictures of `shape` "B C H W", levels `low` to `high`, that raise `target` (of pictures and their rows, a value
-    for each), and what they reach: gradient ascent on the waves of the picture, which is moved by up to `jitter` pixels, turned and scaled before
-    each step, so that nothing counts that hangs on a single pixel.
+    for each), and what they reach: gradient ascent on the waves of the picture, which is moved by up to `jitter`
+    pixels, turned and scaled before each step, so that nothing counts that hangs on a single pixel.
 
     A value counts in units of `scale`, its standard deviation over data; total variation and distance from `level`, the
     data's mean level, count against it. Each picture starts from noise of its own, so `chunk` changes nothing.
-    """  # fmt: skip
+    """
     wave = spectrum(*shape[2:])
     rng = torch.Generator().manual_seed(seed)
     noise = torch.randn(*shape[:2], *wave.shape, 2, generator=rng)
@@ -129,7 +130,7 @@ def excite(target: Callable[[Tensor, slice], Float[Tensor, "B"]], shape: Sequenc
         weight = (0.3 * noise[rows]).requires_grad_()
         optimizer = torch.optim.Adam([weight], RATE)
 
-        def picture(weight: Tensor = weight) -> Tensor:
+        def picture(weight: Tensor = weight) -> Tensor:  # fmt: skip
             waves = torch.view_as_complex(weight) * wave
             return torch.sigmoid(torch.fft.irfft2(waves, s=tuple(shape[2:]), norm="ortho") + start)  # 0 to 1
 
@@ -156,8 +157,8 @@ def turned(picture: Float[Tensor, "B C H W"], move: Float[Tensor, "4"]) -> Float
     height, width = picture.shape[2:]
     down, right, degrees, share = move.tolist()
     cos, sin = math.cos(math.radians(degrees)) / (1 + share), math.sin(math.radians(degrees)) / (1 + share)
-    matrix = torch.tensor([[cos, -sin * height / width, -2 * right / width], [sin * width / height, cos, -2 * down / height]])
-    grid = F.affine_grid(matrix[None].to(picture.dtype), [1, *picture.shape[1:]], align_corners=False)
+    rows = [[cos, -sin * height / width, -2 * right / width], [sin * width / height, cos, -2 * down / height]]
+    grid = F.affine_grid(torch.tensor([rows], dtype=picture.dtype), [1, *picture.shape[1:]], align_corners=False)
     return F.grid_sample(picture, grid.expand(len(picture), -1, -1, -1), padding_mode="border", align_corners=False)
 
 
@@ -168,14 +169,14 @@ def total_variation(picture: Float[Tensor, "B C H W"]) -> Float[Tensor, "B"]:
 
 
 def dream(gain: Callable[[Tensor], Float[Tensor, "B"]], picture: Float[Tensor, "1 C H W"], side: tuple[int, int],
-          low: float, high: float, seed: int, octaves: int = 4, steps: int = 12, rate: float = 0.02,
-          ratio: float = 1.4) -> Float[Tensor, "1 C H W"]:
+          low: float, high: float, seed: int, octaves: int = 4, steps: int = 8, rate: float = 0.01,
+          ratio: float = 1.4) -> Float[Tensor, "1 C H W"]:  # fmt: skip
     """The picture with more of what raises `gain` (Mordvintsev, Olah & Tyka 2015): a value for each of the parts of
     `side` pixels that a net of fixed input size sees.
 
     It begins small, where what is added is large against the picture, and puts back what shrinking took at each of
     `octaves` sizes. Steps are `rate` of the range for a gradient of mean size; parts lie elsewhere at each step.
-    """  # fmt: skip
+    """
     rng = torch.Generator().manual_seed(seed)
     least = max(side[0] / picture.shape[2], side[1] / picture.shape[3])
     scales = [max(least, ratio ** -(octaves - 1 - k)) for k in range(octaves)]

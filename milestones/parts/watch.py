@@ -101,7 +101,7 @@ class Watch(TorchFunctionMode):
         return lambda module, inputs: self._path.append((path, ready))
 
     def _out_of(self, path: str, ready: bool) -> Callable[..., Any]:
-        def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+        def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:  # fmt: skip
             self._path.pop()
             if any(inner for _, inner in self._path):
                 return None
@@ -256,8 +256,9 @@ def layers_of(steps: Sequence[Step]) -> list[Layer]:
 
 @torch.no_grad()
 def responses(model: nn.Module, run: Callable[[Tensor], Any], input: Shaped[Tensor, "N ..."], names: Sequence[str],
-              chunk: int, keep: Callable[[str, Tensor], Any] = lambda name, value: value) -> dict[str, list[Any]]:
-    """What `keep` makes of each named step's output, `chunk` examples at a time, in order."""  # fmt: skip
+              chunk: int, keep: Callable[[str, Tensor], Any] = lambda name, value: value
+              ) -> dict[str, list[Any]]:  # fmt: skip
+    """What `keep` makes of each named step's output, `chunk` examples at a time, in order."""
     kept: dict[str, list[Any]] = {name: [] for name in names}
     with Watch(model, names) as seen:
         for part in input.split(chunk):
@@ -270,7 +271,7 @@ def responses(model: nn.Module, run: Callable[[Tensor], Any], input: Shaped[Tens
 
 @torch.no_grad()
 def flat(model: nn.Module, run: Callable[[Tensor], Any], input: Shaped[Tensor, "N ..."], names: Sequence[str],
-         chunk: int) -> dict[str, Float[Tensor, "N D"]]:
-    """What each named step puts out, a row for each example."""  # fmt: skip
+         chunk: int) -> dict[str, Float[Tensor, "N D"]]:  # fmt: skip
+    """What each named step puts out, a row for each example."""
     found = responses(model, run, input, names, chunk, lambda name, value: value.flatten(1))
     return {name: torch.cat(parts) for name, parts in found.items()}

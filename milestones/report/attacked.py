@@ -54,8 +54,8 @@ def html_of(found: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
 
 
 PROOF = """<p class="quiet">A proof holds against every attack, also those that nobody has found yet, but for rounding
-in the net's arithmetic. Intervals are loose for nets that were not trained with them: that nothing is proved does not mean
-that anything is broken. Smoothing speaks of the net under noise, with a chance of 0.1 % of being wrong.</p>"""
+in the net's arithmetic. Intervals are loose for nets that were not trained with them: that nothing is proved does
+not mean that anything is broken. Smoothing speaks of the net under noise, with a chance of 0.1 % of being wrong.</p>"""
 READ = """<p class="quiet">The weaker of two figures is the truth: what one attack misleads is misled. FGSM alone proves
 nothing, since a net can hide its gradients; so PGD and AutoAttack stand beside it. A norm says how a change is
 measured: inf by its largest entry, 2 by its length. Nothing here is chosen to look good: the settings are the published
@@ -71,9 +71,9 @@ def curve(norm: str, one: Mapping[str, Any], proved: Mapping[str, Any]) -> str:
             lines[NAMES[name]] = one["sizes"], y
     if norm in proved.get("intervals", {}):
         lines["proved by intervals"] = one["sizes"], proved["intervals"][norm]
-    single = [f"{NAMES[name]}: {short(value)} % still right at {short(size)}"
-              for name, values in one["accuracy"].items() if NAMES[name] not in lines for size, value in zip(one["sizes"], values, strict=True)
-              if value is not None]  # fmt: skip
+    points = [(name, size, value) for name, values in one["accuracy"].items() if NAMES[name] not in lines
+              for size, value in zip(one["sizes"], values, strict=True) if value is not None]  # fmt: skip
+    single = [f"{NAMES[name]}: {short(value)} % still right at {short(size)}" for name, size, value in points]
     half = [
         f"{NAMES[name]}: half are misled at {short(value)}"
         for name, value in one["median"].items()

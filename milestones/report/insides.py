@@ -11,7 +11,20 @@ import numpy as np
 
 from .page import whole
 from .pictures import (
-    _INK, _MUTED, Html, Line, _draw, _text, chart, confusion, figure, grid, number, picture, short, words,
+    _INK,
+    _MUTED,
+    Html,
+    Line,
+    _draw,
+    _text,
+    chart,
+    confusion,
+    figure,
+    grid,
+    number,
+    picture,
+    short,
+    words,
 )  # fmt: skip
 from .result import took
 
@@ -34,8 +47,7 @@ def html_of(found: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
         "Shift": shift(found.get("shifts"), found.get("tuning")),
         "Read out": read_out(found["probes"], found["accuracy"], found["over"]),
         "Map": maps(found["maps"], found["classes"], found["labels"]),
-        "Likeness": (alike(found["alike"], "Layers of this net") if found.get("alike") else "")
-        + (alike(found["beside"], f"This net beside {found['beside']['run']}") if found.get("beside") else ""),
+        "Likeness": alike(found.get("alike"), found.get("beside")),
         "Concept": concept(found.get("concept")),
         "Dream": dream(found.get("dream"), pictures),
         "Mistakes": mistakes(found, pictures),
@@ -58,8 +70,8 @@ def headline(found: Mapping[str, Any]) -> str:
     """From where to where the class becomes readable."""
     first, last = found["probes"][0], found["probes"][-1]
     best = max(found["probes"], key=lambda one: one["accuracy"])
-    text = f"A linear reader names the class of {first['accuracy']:.1f} % of {found['data']} from the raw input, and of "
-    text += f"{best['accuracy']:.1f} % from {best['layer']}"
+    text = f"A linear reader names the class of {first['accuracy']:.1f} % of {found['data']} from the raw input, "
+    text += f"and of {best['accuracy']:.1f} % from {best['layer']}"
     return text + (f" ({last['accuracy']:.1f} % from the scores)." if best is not last else ".")
 
 
@@ -79,8 +91,8 @@ def layers(found: Mapping[str, Any]) -> str:
                      _bar(one["multiply_adds"], work, f"{one['multiply_adds']:,}")))  # fmt: skip
     rows.append((Html("<b>all</b>"), "", "", f"{found['parameters']:,}", f"{found['multiply_adds']:,}"))
     shape = " × ".join(map(str, found["input"]))
-    note = (f"For one example of {shape}. Multiply-adds are those of convolutions, linear and recurrent layers and matrix "
-            "products; biases, normalisation, activations and pooling are left out.")  # fmt: skip
+    note = (f"For one example of {shape}. Multiply-adds are those of convolutions, linear and recurrent layers and "
+            "matrix products; biases, normalisation, activations and pooling are left out.")  # fmt: skip
     return grid(["Layer", "What", "Puts out", "Parameters", "Multiply-adds"], rows) + f'<p class="quiet">{note}</p>'
 
 
@@ -97,7 +109,8 @@ def filters(found: Mapping[str, Any] | None, pictures: Mapping[str, bytes]) -> s
     size = " × ".join(map(str, found["size"][1:]))
     which = f"The {found['shown']} with the longest weight vectors of {found['count']}" \
         if found["shown"] < found["count"] else f"All {found['count']}"  # fmt: skip
-    text = f"{which} weights of {found['layer']}, {size} each: grey is 0, white positive, black negative, each on its own scale."
+    text = f"{which} filters of {found['layer']}, {size} each: grey is 0, white positive, black negative, each on its "
+    text += "own scale."
     return f"<p>{words(text, 600)}</p>" + _image(found["picture"], pictures, f"filters of {found['layer']}")
 
 
@@ -106,18 +119,19 @@ def hierarchy(found: Mapping[str, Any] | None, pictures: Mapping[str, bytes]) ->
     if not found:
         return ""
     text = ("From the first layer to the last, for some of their units: a picture made so that the unit answers most, "
-            "and the example that excites it most. Convolutions are cut to what one place of their maps sees.")  # fmt: skip
+            "and the example that excites it most. Convolutions are cut to what one place of their maps sees. Made "
+            "pictures show what a net goes by, which need not be what people go by.")  # fmt: skip
     return f"<p>{text}</p>" + _image(found["picture"], pictures, "units of each layer, from the first to the last")
 
 
 def excited(found: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
     """A layer's units."""
-    seen = f"Each place sees {found['field'][0]} × {found['field'][1]} pixels. " if found["field"] else ""
+    seen = f"Each sees {found['field'][0]} × {found['field'][1]} pixels. " if found["field"] else ""
     silent = f"{found['silent']} never change over the test pictures. " if found["silent"] else ""
     beaten = sum(one["made"][0] > one["best"][0]["value"] for one in found["units"])
-    beaten_text = (f"What was made excites {beaten} of {len(found['units'])} shown more than any test picture does.")
+    made = f"What was made excites {beaten} of the {len(found['units'])} shown more than any test picture does."
     title = f"<h3>{words(found['layer'], 80)}</h3>"
-    note = f'<p class="quiet">{found["count"]} units, {words(found["op"].lower())}. {seen}{silent}{beaten_text}</p>'
+    note = f'<p class="quiet">{found["count"]} units, {words(found["op"].lower())}. {seen}{silent}{made}</p>'
     return title + note + _image(found["picture"], pictures, f"what excites the units of {found['layer']}")
 
 
@@ -139,8 +153,9 @@ def orientation(found: Mapping[str, Any] | None) -> str:
         for one in units[:TUNED]
     ]  # fmt: skip
     middle = sorted(one["selectivity"] for one in units)[len(units) // 2]
-    text = (f"Gratings of {len(found['orientation'])} orientations and several widths are shown to {found['layer']}, as "
-            "Hubel and Wiesel showed bars to cells; measured is what a unit adds up, before it is bent. Selectivity is 0 for a unit to which all orientations are the same, "
+    text = (f"Gratings of {len(found['orientation'])} orientations and several widths are shown to {found['layer']}, "
+            "as Hubel and Wiesel showed bars to cells; measured is what a unit adds up, before it is bent. Selectivity "
+            "is 0 for a unit to which all orientations are the same, "
             f"1 for one that answers to a single one; the median here is {middle:.2f}.")  # fmt: skip
     more = f'<p class="quiet">The {TUNED} most selective of {len(units)}.</p>' if len(units) > TUNED else ""
     table = grid(["Unit", "Prefers", "Bars every, pixels", "Selectivity"], rows)
@@ -163,10 +178,11 @@ def shift(found: Mapping[str, Any] | None, tuning: Mapping[str, Any] | None) -> 
         simple = [sum(v > 1 for v in column) for column in (before, after)]
         middle = [sorted(column)[len(column) // 2] for column in (before, after)]
         kind = "does not make them complex" if simple[1] > len(after) / 2 else "makes most of them complex"
-        note = (f"Simple or complex? A drifting grating changes the response of a simple cell with every bar that passes "
-                f"(F1/F0 above 1; π/2 = 1.57 for a rectified sine); a complex cell does not mind (below 1). Of "
+        note = ("Simple or complex? A drifting grating changes the response of a simple cell with every bar that "
+                "passes (F1/F0 above 1; π/2 = 1.57 for a rectified sine); a complex cell does not mind (below 1). Of "
                 f"{tuning['layer'] if tuning else ''}, {simple[0]} of {len(before)} units are simple, median "
-                f"{middle[0]:.2f}; after pooling {simple[1]} of {len(after)}, median {middle[1]:.2f}: this pooling {kind}.")  # fmt: skip
+                f"{middle[0]:.2f}; after pooling {simple[1]} of {len(after)}, median {middle[1]:.2f}: this pooling "
+                f"{kind}.")  # fmt: skip
         body += f"<p>{words(note, 900)}</p>"
     return body + "</div>"
 
@@ -178,8 +194,8 @@ def read_out(probes: Sequence[Mapping[str, Any]], accuracy: float, over: int) ->
          _bar(one["accuracy"], 100, f"{one['accuracy']:.1f} %"), f"{one['low']:.1f} to {one['high']:.1f} %")
         for one in probes
     ]  # fmt: skip
-    text = (f"How early can the class be read? Ridge regression on what each layer hands on, fitted to training examples, "
-            f"answers {over:,} test examples. The net itself is right in {accuracy:.1f} %.")  # fmt: skip
+    text = ("How early can the class be read? Ridge regression on what each layer hands on, fitted to training "
+            f"examples, answers {over:,} test examples. The net itself is right in {accuracy:.1f} %.")  # fmt: skip
     return f"<p>{text}</p>" + grid(["Layer", "Values", "Right answers of a linear reader", "95 % interval"], rows)
 
 
@@ -191,8 +207,8 @@ def scatter(found: Mapping[str, Any], classes: Sequence[int], labels: Sequence[s
         axes = canvas.add_subplot()
         for k in range(len(labels)):
             mine = spots[kinds == k]
-            axes.plot(*mine.T, SIGNS[k // len(HUES) % len(SIGNS)], color=HUES[k % len(HUES)], markersize=2.4, alpha=0.75,
-                      markeredgewidth=0)  # fmt: skip
+            look = {"color": HUES[k % len(HUES)], "markersize": 2.4, "alpha": 0.75, "markeredgewidth": 0}
+            axes.plot(*mine.T, SIGNS[k // len(HUES) % len(SIGNS)], **look)
             if len(mine) and len(labels) <= 20:
                 at = np.median(mine, 0)
                 axes.text(*at, _text(labels[k], 12), color=_INK, fontsize=9, weight="bold", ha="center", va="center")
@@ -213,7 +229,8 @@ def maps(found: Sequence[Mapping[str, Any]], classes: Sequence[int], labels: Seq
 
 
 def matrix(title: str, values: Sequence[Sequence[float]], rows: Sequence[str], columns: Sequence[str], xlabel: str = "",
-           most: float = 1.0, marks: Sequence[Sequence[str]] | None = None, middle: float = 0.0) -> str:  # fmt: skip
+           most: float = 1.0, marks: Sequence[Sequence[str]] | None = None, middle: float = 0.0,
+           wide: float = 4.0) -> str:  # fmt: skip
     """A table of shades, darker where it is larger, with its figures where there is room; `marks` stand behind them.
     Below `middle` shades are orange."""
     table = np.array(values, float)
@@ -237,16 +254,21 @@ def matrix(title: str, values: Sequence[Sequence[float]], rows: Sequence[str], c
         axes.tick_params(length=0)
         axes.spines["bottom"].set_color(_MUTED)
 
-    svg = _draw(paint, f"{title}: {len(rows)} by {len(columns)} values", (5.2, 0.9 + 0.3 * len(rows)))
+    size = wide, 0.85 + 0.27 * len(rows)
+    svg = _draw(paint, f"{title}: {len(rows)} by {len(columns)} values", size)
     return figure(title, svg)
 
 
-def alike(found: Mapping[str, Any], title: str) -> str:
-    """CKA of layers."""
-    text = (f"Linear CKA, unbiased, over {found['over']:,} test examples: 1 for layers that are the same up to a turn "
+def alike(own: Mapping[str, Any] | None, beside: Mapping[str, Any] | None) -> str:
+    """CKA of layers: of this net's with each other, and with those of another run."""
+    if not own:
+        return ""
+    text = (f"Linear CKA, unbiased, over {own['over']:,} test examples: 1 for layers that are the same up to a turn "
             "and a factor, about 0 for layers that have nothing to do with each other.")  # fmt: skip
-    return f'<div class="plots"><div class="full">{matrix(title, found["values"], found["rows"], found["columns"])}' \
-        f'<p class="quiet">{text}</p></div></div>'  # fmt: skip
+    shown = matrix("Layers of this net", own["values"], own["rows"], own["columns"])
+    if beside:
+        shown += matrix(f"Beside {beside['run']} (across)", beside["values"], beside["rows"], beside["columns"])
+    return f'<p>{text}</p><div class="plots">{shown}</div>'
 
 
 def concept(found: Mapping[str, Any] | None) -> str:
@@ -259,19 +281,20 @@ def concept(found: Mapping[str, Any] | None) -> str:
     values = [[by[name, k]["share"] for k in classes] for name in names]
     marks = [["*" if by[name, k]["significant"] else "" for k in classes] for name in names]
     sure = sum(one["significant"] for one in found["rows"])
-    text = (f"{found['examples']} examples of the concept in {found['folder']} against {found['splits']} draws of training "
-            "examples. The figures: of how many test examples of a class, in percent, the score rises towards the concept. "
-            f"* differs from directions between two draws of training examples (t-test at 5 % over {found['tests']} "
-            f"comparisons); {sure} of {len(found['rows'])} do"
+    text = (f"{found['examples']} examples of the concept in {found['folder']} against {found['splits']} draws of "
+            "training examples. The figures: of how many test examples of a class, in percent, the score rises towards "
+            "the concept. * differs from directions between two draws of training examples (t-test at 5 % over "
+            f"{found['tests']} comparisons); {sure} of {len(found['rows'])} do"
             + ("." if sure else ": nothing here says that the net uses this concept."))  # fmt: skip
     told = grid(["Layer", "Tells the concept's examples, left out one by one"],
                 [(name, f"{value:.0f} %") for name, value in found["told"].items()])  # fmt: skip
     low = [name for name, value in found["told"].items() if value < 50 + 50 * SURE]
     warn = ""
     if low:
-        warn = "A direction that hardly tells the concept's examples from others is not its direction: " + ", ".join(low)
-        warn = f'<p class="note">{words(warn, 600)}.</p>'
-    shown = matrix("Share of test examples whose score rises, %", values, names, classes, "class", 100.0, marks, 50.0)
+        warn = "A direction that hardly tells the concept's examples from others is not its direction: "
+        warn = f'<p class="note">{words(warn + ", ".join(low), 600)}.</p>'
+    shown = matrix("Share of test examples whose score rises, %", values, names, classes, "class", 100.0, marks, 50.0,
+                   7.5)  # fmt: skip
     return f'<p>{words(text, 900)}</p><div class="plots"><div class="full">{shown}</div></div>{warn}{told}'
 
 
@@ -279,8 +302,8 @@ def dream(found: Mapping[str, Any] | None, pictures: Mapping[str, bytes]) -> str
     """The picture before and after."""
     if not found:
         return ""
-    text = f"More of what {found['layer']} finds in the picture, at several sizes (gain from {short(found['gain'][0])} to "
-    text += f"{short(found['gain'][1])} in the part at the upper left)."
+    text = f"More of what {found['layer']} finds in the picture, at several sizes (gain from {short(found['gain'][0])}"
+    text += f" to {short(found['gain'][1])} in the part at the upper left)."
     sides = (("before", "the picture"), ("picture", "the dream"))
     shown = "".join(figure(title, picture(pictures.get(found[name], b""), title, 360)) for name, title in sides)
     return f'<p>{words(text, 400)}</p><div class="plots">{shown}</div>'

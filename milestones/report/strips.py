@@ -12,7 +12,7 @@ from PIL import ImageDraw, ImageFont
 from ..media import Image
 
 CELL, GAP, GROUP, LABEL, HEAD = 56, 4, 18, 74, 24  # pixels
-INK, QUIET, FRAME, VOID = (34, 33, 30), (108, 104, 95), (194, 87, 26), (255, 255, 255)
+INK, QUIET, FRAME, EDGE, VOID = (34, 33, 30), (108, 104, 95), (194, 87, 26), (190, 186, 176), (255, 255, 255)
 
 
 class Cell(NamedTuple):
@@ -37,11 +37,13 @@ def drawn(cell: Cell, side: int = CELL) -> Pillow.Image:
     size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
     how = Pillow.Resampling.NEAREST if scale >= 1 else Pillow.Resampling.BOX
     square = Pillow.new("RGB", (side, side), VOID)
-    square.paste(picture.resize(size, how), ((side - size[0]) // 2, (side - size[1]) // 2))
+    x, y = (side - size[0]) // 2, (side - size[1]) // 2
+    square.paste(picture.resize(size, how), (x, y))
+    # An outline, so that a white picture is seen as one.
+    ImageDraw.Draw(square).rectangle((x, y, x + size[0] - 1, y + size[1] - 1), outline=EDGE)
     if cell.frame:
         top, bottom, left, right = (edge * scale for edge in (cell.frame[0], cell.frame[1] + 1, cell.frame[2],
                                                               cell.frame[3] + 1))  # fmt: skip
-        x, y = (side - size[0]) // 2, (side - size[1]) // 2
         box = (x + left, y + top, min(x + right, side) - 1, min(y + bottom, side) - 1)
         ImageDraw.Draw(square).rectangle(box, outline=FRAME, width=2)
     return square
@@ -76,7 +78,7 @@ def strip(rows: Sequence[Strip], heads: Sequence[str]) -> Image:
 def columns(layers: Sequence[tuple[str, list[Cell], list[Cell]]], most: int = 6) -> Image:
     """Layers from left to right, each with its name and, for its units, what was made for them and what excites them
     most."""
-    wide = 2 * (CELL + GAP) + GROUP + 8
+    wide = 2 * (CELL + GAP) + GROUP
     tall = max(min(most, len(made)) for _, made, _ in layers)
     sheet = Pillow.new("RGB", (len(layers) * wide - GROUP, 2 * HEAD + tall * (CELL + GAP)), VOID)
     draw, face, small = ImageDraw.Draw(sheet), ImageFont.load_default(13), ImageFont.load_default(11)

@@ -3,9 +3,9 @@
 Paper       Eckstein, Koehler, Welbourne & Akbas (2017), Humans, but not deep neural networks, often miss giant targets
             in scenes, Current Biology 27(18), 2827-2832. Figures of people: as a summary has them.
 Idea        people search for the size that the scene makes likely: they miss a target three or four times as large
-            more often, though it is easier to see. One net answers twice from the same features: at each place by what is
-            there alone, and with the whole scene in view. If the room has jugs, which look like large mugs, it pays to
-            know how large a mug should be. Does the net then miss giants as people do?
+            more often, though it is easier to see. One net answers twice from the same features: at each place by what
+            is there alone, and with the whole scene in view. Where there are jugs, which look like large mugs, it pays
+            to know how large a mug should be. Does the net then miss giants as people do?
 Deviations  drawn scenes, one target, a small net that learned from such scenes: neither photographs nor the paper's
             detectors, and no limit of time. Figures of people are of other pictures: compare directions, not figures.
 Result      not measured yet.
@@ -149,7 +149,7 @@ def train(knobs: Knobs, model: Searcher, data: Data[Scenes], run: Run) -> None:
     fit(model, loss, data.train, run, steps=knobs.steps, batch=knobs.batch, valid=data.valid, optimizer=optimizer,
         schedule=cosine(knobs.steps, knobs.steps // 20), average=0.99)  # fmt: skip
     model.eval()
-    count = min(400, len(data.valid))
+    count = min(300, len(data.valid))
     run.show(by_scale=by_scale(knobs, model, count), answers=listed(knobs, model, count), scenes=compared(knobs, model),
              seen_alone=looked(knobs, model, count))  # fmt: skip
 
@@ -235,7 +235,7 @@ def twice(picture: Tensor) -> Image:
     return Image(picture.byte().numpy().repeat(2, 0).repeat(2, 1))
 
 
-def compared(knobs: Knobs, model: Searcher, columns: int = 5) -> Image:
+def compared(knobs: Knobs, model: Searcher, columns: int = 3) -> Image:
     """The same rooms with a mug that fits, with a giant, and from near; framed where it is found with the scene."""
     pictures, captions = [], []
     for name in list(CONDITIONS)[:3]:
@@ -249,7 +249,7 @@ def compared(knobs: Knobs, model: Searcher, columns: int = 5) -> Image:
     return mosaic(pictures, captions, columns)
 
 
-def looked(knobs: Knobs, model: Searcher, count: int, most: int = 6) -> Image:
+def looked(knobs: Knobs, model: Searcher, count: int, most: int = 3) -> Image:
     """The giants that each place alone finds and the scene talks it out of; lit is where each way sees a mug."""
     image = tested(knobs, "miss_giant", count, "valid").examples.image
     answer, pictures, captions = asked(model, image), [], []
@@ -259,7 +259,7 @@ def looked(knobs: Knobs, model: Searcher, count: int, most: int = 6) -> Image:
         pictures += [twice(image[k, 0]), twice(lit[1]), twice(lit[0])]
         said = [f"{way} {100 * float(answer.chance[k, n]):.0f} %" for n, way in ((1, "alone:"), (0, "with the scene:"))]
         captions += ["a giant", *said]
-    return mosaic(pictures, captions, 6)
+    return mosaic(pictures, captions, 3)
 
 
 def read(facts: Facts, images: Sequence[Image]) -> Scenes:

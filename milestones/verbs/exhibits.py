@@ -1,4 +1,4 @@
-"""What can be shown of a net that sees pictures: filters, what excites its units, tuning, shift tolerance, the dream."""
+"""What can be shown of a net that sees pictures: filters, what excites units, tuning, shift tolerance, the dream."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from ..core.source import key
 from ..media import Image, tiles
 from ..parts import tuning, units
-from ..parts.watch import Layer, Watch, flat, responses
+from ..parts.watch import Layer, Step, Watch, flat, responses
 from ..report.strips import Cell, Strip, columns, strip
 from .interior import INPUT, Net, some
 
@@ -31,6 +31,11 @@ Found = tuple[dict[str, Any], dict[str, Image]]
 def levels(net: Net, picture: Tensor) -> Tensor:
     """A picture of the net's range as levels 0 to 255."""
     return (picture - net.low) / (net.high - net.low) * 255
+
+
+def centre(step: Step) -> int:
+    """The place in the middle of what a step puts out."""
+    return units.middle(step.shape[2:] if step.axis == 1 else step.shape[1:-1])
 
 
 def weights_of(net: Net, layer: Layer) -> Tensor | None:
@@ -77,9 +82,9 @@ def excited(net: Net, names: Sequence[str], count: int, seed: int) -> Found:
         step, peaks = totals[layer.name], found[layer.total]
         spread = peaks.spread
         # The last layer's units are classes; of others, those that vary most say most.
-        shown = spread.argsort(descending=True, stable=True)[: max(count, min(12, len(spread)) * (layer is layers[-1]))]
-        shown = shown.sort().values
-        place = units.middle(step.shape[2:]) if step.axis == 1 else units.middle(step.shape[1:-1])
+        most = max(count, 12) if layer is net.layers[-1] else count
+        shown = spread.argsort(descending=True, stable=True)[:most].sort().values
+        place = centre(step)
         seen = fields.get(step.name)
         box = seen.flatten(0, 1)[place].tolist() if seen is not None else None
         side = max(box[1] - box[0], box[3] - box[2]) + 1 if box else max(net.test.input.shape[2:])
@@ -113,7 +118,8 @@ def excited(net: Net, names: Sequence[str], count: int, seed: int) -> Found:
         })  # fmt: skip
         summary.append((layer.name, [one.groups[0][0] for one in strips], [one.groups[2][0] for one in strips]))
     pictures["hierarchy.png"] = columns(summary)
-    return {"units": entries, "hierarchy": {"layers": [one[0] for one in summary], "picture": "hierarchy.png"}}, pictures
+    together = {"layers": [one[0] for one in summary], "picture": "hierarchy.png"}
+    return {"units": entries, "hierarchy": together}, pictures
 
 
 def _cut(picture: Tensor, box: Sequence[int] | None) -> Cell:
@@ -139,7 +145,7 @@ def tuned(net: Net) -> Found:
     names = [name for name in (layer.total, layer.out, layer.pool) if name]  # the first two may be one
     names = list(dict.fromkeys(names))
     axis = {name: net.step(name).axis for name in names}
-    place = {name: units.middle(net.step(name).shape[2:]) for name in names}
+    place = {name: centre(net.step(name)) for name in names}
 
     def keep(name: str, value: Tensor) -> Tensor:
         rows = value.movedim(axis[name], 1).flatten(2) if value.dim() > 2 else value[..., None]
@@ -180,8 +186,11 @@ def moved(net: Net) -> Found:
     """How much of what tells test pictures apart is left in each layer when they are moved, by pixels of the shift; the
     mean over four directions."""
     steps = {INPUT: ""}
-    for layer in [one for one in net.layers if one.pool][:2]:
+    pooled = [one for one in net.layers if one.pool][:2]
+    for layer in pooled:
         steps |= {layer.name: layer.out, f"{layer.name}, pooled": layer.pool}
+    if not pooled:
+        steps |= {layer.name: layer.out for layer in some(net.layers[:-1], 4)}
     last = net.last or net.layers[-1]
     steps.setdefault(last.name, last.out)
     names = [name for name in dict.fromkeys(steps.values()) if name]

@@ -22,11 +22,11 @@ from ..parts.watch import Layer, Step, Watch, flat, layers_of, responses, steps_
 from ..trained import Trained, order_of
 from .subject import of, read_inputs
 
-TEST, TRAIN = 1000, 1500  # examples that are looked at, evenly out of all
+TEST, TRAIN = 1000, 1000  # examples that are looked at, evenly out of all
 ALIKE = 500  # of the test examples, for likeness
 FEWEST_ALIKE = similarity.FEWEST  # test examples, without which there is no likeness
 MOST_LAYERS = 12  # that are read and compared, evenly out of all
-WIDEST = 8192  # values of a layer that are kept of an example; larger maps are averaged over neighbours
+WIDEST = 4096  # values of a layer that are kept of an example; larger maps are averaged over neighbours
 SPLITS, FEWEST = 20, 8  # draws of other examples for a concept; examples that a concept needs
 OTHERS = 400  # training examples that they are drawn from
 ASKED = 50  # test examples of a class, for a concept
@@ -103,10 +103,12 @@ def opened(trained: Trained, chunk: int = 0) -> Net:
         raise UserError("convolutions, linear or recurrent layers", got, "Look at one of its inputs instead", name)
     again = sorted(layer.name for layer in layers if seen.calls[layer.name] > 1)
     if again:
-        notes.append(f"Reached several times in one pass, and shown as they are the first time: {', '.join(again[:6])}.")
+        names = ", ".join(again[:6])
+        notes.append(f"Reached several times in one pass, and shown as they are the first time: {names}.")
     size = max(1, 4 * sum(math.prod(step.shape[1:]) for step in steps))
-    return Net(name, trained, model, run, probe.low, probe.high, Examples(before.input.float(), before.target), test,
-               batch, data.test.name, few.labels, steps, layers, dict(seen.used), chunk or chunk_for(size), notes)  # fmt: skip
+    train = Examples(before.input.float(), before.target)
+    return Net(name, trained, model, run, probe.low, probe.high, train, test, batch, data.test.name, few.labels, steps,
+               layers, dict(seen.used), chunk or chunk_for(size), notes)  # fmt: skip
 
 
 def chunk_for(bytes_each: int) -> int:
@@ -143,8 +145,8 @@ def layer_of(net: Net, name: str) -> Layer:
     found = next((layer for layer in net.layers if name in (layer.name, layer.out, layer.total, layer.pool)), None)
     if found is None:
         names = [layer.name for layer in net.layers]
-        raise UserError("a layer of this net", f"--layer {name}", nearest(name, names, f"There are: {', '.join(names)}"),
-                        net.name)  # fmt: skip
+        do = nearest(name, names, f"There are: {', '.join(names)}")
+        raise UserError("a layer of this net", f"--layer {name}", do, net.name)
     return found
 
 
@@ -244,6 +246,52 @@ def beside(net: Net, new: dict[str, Tensor], other: Trained) -> dict[str, Any]:
     found = responses(model, run, net.test.input[:ALIKE], [end(layer) for layer in layers], net.chunk, compact)
     rows = {INPUT: new[INPUT], **{layer.name: torch.cat(found[end(layer)]) for layer in layers}}
     return {"run": other.folder.name, **alike(new, rows)}
+
+
+def examples_of(net: Net, folder: str) -> Tensor:
+    """The user's examples of a concept, as the net's inputs. UserError: too few, or of another kind."""
+    batch, names = read_inputs(net.trained, [folder])
+    if len(names) < FEWEST:
+        do = "Add some: 30 and more make it surer"
+        raise UserError(f"{FEWEST} examples of the concept or more", f"{len(names)} in {folder}", do, net.name)
+    assert net.trained.system.probe is not None, "checked when the net was opened"
+    return net.trained.system.probe(net.model, batch).input.float()
+
+
+def concept(net: Net, name: str, own: Tensor, layers: Sequence[Layer], seed: int) -> dict[str, Any]:
+    """Which classes' scores rise towards a concept of the user's (TCAV, Kim et al. 2018), layer by layer.
+
+    A direction is drawn SPLITS times, each time against other training examples; as often, directions between two
+    draws of these, which say what comes of no concept at all.
+    """
+    steps = [end(layer) for layer in layers]
+    others = net.train.input[:OTHERS]
+    count = min(len(own), len(others) // 2)
+    draws = similarity.draws(len(others), 2 * count, SPLITS, key(seed, "concept"))
+    mine = flat(net.model, net.run, own, steps, net.chunk)
+    theirs = flat(net.model, net.run, others, steps, net.chunk)
+    rows, told = [], {}
+    asked = torch.cat([(net.test.target == k).nonzero()[:ASKED, 0] for k in range(len(net.labels))])
+    examples = Examples(net.test.input[asked], net.test.target[asked])
+    tests = len(layers) * len(examples.target.unique())
+    for layer, step in zip(layers, steps, strict=True):
+        slope = slopes(net, examples, layer)
+        towards = [similarity.direction(mine[step], theirs[step][draw[:count]]) for draw in draws]
+        nowhere = [similarity.direction(theirs[step][d[:count]], theirs[step][d[count:]]) for d in draws]
+        told[layer.name] = sum(one.right for one in towards) / SPLITS
+        for k, label in enumerate(net.labels):
+            here = slope[examples.target == k]
+            if not len(here):
+                continue
+            shares, none = ([similarity.rising(here, one.vector) for one in group] for group in (towards, nowhere))
+            chance = similarity.differ(shares, none)
+            mean, spread = torch.tensor(shares).mean(), torch.tensor(shares).std()
+            rows.append({
+                "layer": layer.name, "class": label, "share": float(mean), "spread": float(spread),
+                "other": float(torch.tensor(none).mean()), "chance": chance, "over": len(here),
+                "significant": chance * tests < 0.05,
+            })  # fmt: skip
+    return {"folder": name, "examples": len(own), "splits": SPLITS, "tests": tests, "told": told, "rows": rows}
 
 
 def slopes(net: Net, examples: Examples, layer: Layer) -> Tensor:

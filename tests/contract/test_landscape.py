@@ -20,7 +20,15 @@ from milestones.core.errors import UserError
 from milestones.verbs.execute import Order, begin
 from milestones.verbs.landscape import Study
 
-SMALL = ["--landscape", "--size", "7", "--examples", "40", "--eigenvalues", "2"]
+SMALL = ["--landscape", "--size", "7", "--examples", "24", "--eigenvalues", "2"]
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer points of a line and fewer probes of the trace than are worth looking at."""
+    monkeypatch.setattr("milestones.verbs.landscape.ON_THE_WAY", 11)
+    monkeypatch.setattr("milestones.verbs.landscape.PROBES", 3)
+    monkeypatch.setattr("milestones.verbs.landscape.BENT", 20)
 
 
 def opened(page: Page, trained: Path) -> list[str]:
@@ -42,12 +50,12 @@ def test_each_page_has_a_landscape_or_none(page: Page, trained: Path, home: Path
     kept = json.loads((folder / "landscape.json").read_text())
     assert kept.pop("format") == 1
     assert kept == {name: value for name, value in found.items() if name != "landscape"}
-    assert found["finished"] and found["examples"] == 40
+    assert found["finished"] and found["examples"] == 24
     values = found["plane"]["values"]
     assert len(values) == 7 and all(len(row) == 7 for row in values)
     assert values[3][3] == pytest.approx(found["here"]["loss"], rel=1e-5), "the solution is in the middle"
     line = found["line"]
-    assert len(line["loss"]) == len(line["valid_loss"]) == len(line["at"]) == 51
+    assert len(line["loss"]) == len(line["valid_loss"]) == len(line["at"]) == 11
     assert line["climb"] >= 0
     if not found["batch_normalised"]:
         assert line["loss"][-1] == pytest.approx(found["here"]["loss"], rel=1e-4, abs=1e-6)
@@ -76,10 +84,7 @@ def runs(pair: Path, home: Path) -> Path:
     return home / "runs"
 
 
-def test_ways_to_another_run_and_of_training(
-    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("milestones.verbs.landscape.BENT", 20)
+def test_ways_to_another_run_and_of_training(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     others = ["--to", "lenet-2", "--beside", "lenet-2", "lenet-3"]
     words = ["look", "lenet-1", *SMALL, "--size", "15", *others, "--path", "--json"]
     assert main(words) == 0
@@ -87,7 +92,7 @@ def test_ways_to_another_run_and_of_training(
     for way in found["between"]["ways"].values():
         for split, name in (("train", "loss"), ("valid", "valid_loss")):
             assert way["barrier"][split]["loss"] >= 0
-            assert way["middle"][split]["loss"] == pytest.approx(way[name][25], rel=1e-5)
+            assert way["middle"][split]["loss"] == pytest.approx(way[name][5], rel=1e-5)
     ends = [way["loss"] for way in found["between"]["ways"].values()]
     assert ends[0][0] == ends[1][0] and ends[0][-1] == ends[1][-1]
     assert found["between_plane"]["anew"] and found["between_plane"]["size"] == 7

@@ -38,7 +38,7 @@ from milestones.data.scenes import (
     views,
     worlds,
 )  # fmt: skip
-from milestones.media import Image
+from milestones.media import Image, read
 from milestones.systems.scenes import CONDITIONS, Knobs, asked, loss, presence, system
 
 PLACE = Place(torch.device("cpu"), 0)
@@ -233,7 +233,7 @@ def test_places_are_found_again_in_the_users_picture() -> None:
     assert np.array_equal(framed(Image(np.arange(4096).reshape(64, 64).astype(np.uint8))).pixels[0], np.arange(64))
 
 
-def test_any_picture_is_answered_with_its_chance(tmp_path: Path) -> None:
+def test_any_picture_is_answered_with_its_chance() -> None:
     _, data, model = model_of()
     rng = np.random.default_rng(0)
     pictures = [Image(rng.integers(0, 256, shape, np.uint8)) for shape in ((5, 7), (90, 40, 3), (64, 64, 4), (1, 900))]
@@ -246,17 +246,12 @@ def test_any_picture_is_answered_with_its_chance(tmp_path: Path) -> None:
     assert list(answers[0]) == ["answer", "without the scene", "where", "picture"]
 
 
-def test_what_is_no_picture_gives_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from milestones.cli import main
-    from milestones.verbs.execute import Order, begin
-
-    folder = begin("scenes", {"scenes": 64, "width": 2, "steps": 2, "batch": 8}, Order(plan="exact"), tmp_path).folder
+def test_what_is_no_picture_gives_one_line(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nnot one")
-    capsys.readouterr()
-    assert main(["use", str(folder), str(tmp_path / "bad.png")]) == 2
-    said = capsys.readouterr().err.strip().splitlines()
-    assert len(said) == 1
-    assert "bad.png" in said[0]
+    with pytest.raises(UserError) as caught:
+        read(tmp_path / "bad.png", system.takes)
+    assert "bad.png" in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_data_of_the_user_is_refused() -> None:

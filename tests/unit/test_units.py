@@ -148,7 +148,8 @@ def test_turned_against_its_definition() -> None:
     picture = torch.zeros(1, 1, 11, 13)
     picture[..., 4, 5] = 1.0
     assert torch.allclose(units.turned(picture, torch.zeros(4)), picture, atol=1e-5)
-    assert torch.allclose(units.turned(picture, torch.tensor([2.0, 3.0, 0, 0])), picture.roll((2, 3), (2, 3)), atol=1e-5)
+    moved = units.turned(picture, torch.tensor([2.0, 3.0, 0, 0]))
+    assert torch.allclose(moved, picture.roll((2, 3), (2, 3)), atol=1e-5)
     square = torch.zeros(1, 1, 11, 11)
     square[..., 5, 8] = 1.0  # three to the right of the middle
     quarter = units.turned(square, torch.tensor([0, 0, 90.0, 0]))
@@ -186,9 +187,9 @@ def test_a_dream_has_more_of_it_and_stays_in_the_range(size: tuple[int, int]) ->
     def gain(parts: Tensor) -> Tensor:
         return model[:4](parts / 255).square().mean((1, 2, 3))
 
-    made = units.dream(gain, picture, (28, 28), 0.0, 255.0, 0, steps=6)
+    made = units.dream(gain, picture, (28, 28), 0.0, 255.0, 0, steps=6, rate=0.02)
     assert made.shape == picture.shape
     assert made.min() >= 0 and made.max() <= 255
     assert gain(made[:, :, :28, :28]) > 1.2 * gain(picture[:, :, :28, :28])
-    again = units.dream(gain, picture, (28, 28), 0.0, 255.0, 0, steps=6)
+    again = units.dream(gain, picture, (28, 28), 0.0, 255.0, 0, steps=6, rate=0.02)
     assert torch.equal(made, again)
