@@ -1,0 +1,223 @@
+"""Adversarial examples: small changes of an input that mislead a classifier, found along its gradient.
+
+An attack takes `scores` (weights frozen, in evaluation mode: the caller's duty), legal examples and their classes. It
+is written for all examples at once; only the net is called in chunks. What is drawn at random is keyed by the example
+itself, so that its result depends neither on its neighbours nor on the size of a chunk (but for rounding in the net).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+Scores = Callable[[Tensor], Tensor]
+"""Inputs "B ..." to scores "B K"; the largest is the answer."""
+
+MISLED = 1e9  # what being misled counts, above every loss
+MOST = 512  # examples in a chunk: more are no faster
+MEMORY = 1 << 28  # bytes that a chunk may hold for its gradient
+
+
+class Ball(NamedTuple):
+    """What an attack may do: changes of at most `size` in the norm, values from `low` to `high`; in the input's units.
+    A picture's legal range is 0 to 255, so the literature's epsilon of 0.3 is a size of 76.5."""
+
+    norm: Literal["inf", "2"]
+    size: float
+    low: float
+    high: float
+
+
+class Slope(NamedTuple):
+    """A loss of each example, its gradient by the input, and the scores."""
+
+    loss: Float[Tensor, "B"]
+    gradient: Float[Tensor, "B ..."]
+    scores: Float[Tensor, "B K"]
+
+
+@torch.no_grad()
+def fgsm(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B"], ball: Ball) -> Float[Tensor, "B ..."]:
+    """One step to the ball's edge along the gradient's sign, or along the gradient in the 2-norm (Goodfellow, Shlens &
+    Szegedy 2015, section 4). ValueError: an input or gradients that cannot be used."""
+    gradient = slope(scores, input, target, odds, room(scores, input)).gradient
+    return within(input + ball.size * steepest(gradient, ball.norm), input, ball)
+
+
+@torch.no_grad()
+def pgd(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B"], ball: Ball, *, steps: int = 40,
+        restarts: int = 1, step: float | None = None, seed: int = 0, drop: bool = True) -> Float[Tensor, "B ..."]:  # fmt: skip
+    """The worst point of each example on `restarts` ascents from random points of the ball (Madry et al. 2018, (2)):
+    one that misleads before one that does not, then the higher loss. `step`: by default 2.5 size / steps.
+
+    With `drop`, an example is done as soon as it is misled, and one that is wrong already stays as it is. ValueError:
+    as `fgsm`."""
+    step = 2.5 * ball.size / max(1, steps) if step is None else step
+    most, found = room(scores, input), input.clone()
+    worth = torch.full(target.shape, -torch.inf, dtype=torch.double, device=input.device)
+    left = torch.arange(len(input), device=input.device)
+    if drop:
+        left = left[said(scores, input, most).argmax(-1) == target]
+    for draw in range(restarts):
+        at, origin, true = left, input[left], target[left]
+        x = within(origin + start(origin, ball, seed, draw), origin, ball)
+        for turn in range(steps + 1):
+            if not len(at):
+                break
+            if turn < steps:
+                loss, gradient, answer = slope(scores, x, true, odds, most)
+            else:  # no step follows, so no gradient is needed
+                answer, gradient = said(scores, x, most), x
+                loss = odds(answer, true)
+            misled = answer.argmax(-1) != true
+            rank = loss.double() + MISLED * misled
+            better = rank > worth[at]
+            found[at[better]], worth[at[better]] = x[better], rank[better]
+            if drop and bool(misled.any()):
+                at, origin, true, x, gradient = (part[~misled] for part in (at, origin, true, x, gradient))
+            if turn < steps:
+                x = within(x + step * steepest(gradient, ball.norm), origin, ball)
+        left = left[worth[left] < MISLED / 2] if drop else left
+    return found
+
+
+def odds(scores: Float[Tensor, "B K"], target: Int[Tensor, "B"]) -> Float[Tensor, "B"]:
+    """The logarithm of the odds against the true class. Its gradient is that of the cross-entropy but for a factor,
+    and does not vanish where the net is sure: 1 - p is never formed."""
+    true = scores.gather(1, target[:, None])[:, 0]
+    others = scores.scatter(1, target[:, None], -torch.inf)
+    return others.logsumexp(1) - true
+
+
+def margin(scores: Float[Tensor, "B K"], target: Int[Tensor, "B"]) -> Float[Tensor, "B"]:
+    """The best of the other classes' scores less the true one's: positive where the net is misled."""
+    true = scores.gather(1, target[:, None])[:, 0]
+    return scores.scatter(1, target[:, None], -torch.inf).max(1).values - true
+
+
+def misled(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B"]) -> Bool[Tensor, "B"]:
+    """Where the answer is not the target."""
+    return said(scores, input, room(scores, input)).argmax(-1) != target
+
+
+def slope(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B"],
+          loss: Callable[[Tensor, Tensor], Tensor], most: int) -> Slope:  # fmt: skip
+    """The loss of each example, with its gradient by the input alone, at most `most` examples at a time.
+
+    ValueError: the input is not one of real numbers, the scores do not depend on it, or a gradient is no number."""
+    if not input.is_floating_point():
+        raise ValueError(f"an input of {input.dtype} has no gradient")
+    parts = []
+    for x, true in zip(input.split(most), target.split(most), strict=True):
+        x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            answer = scores(x)
+            value = loss(answer, true)
+            if not value.requires_grad:
+                raise ValueError("the scores cannot be differentiated by the input")
+            (gradient,) = torch.autograd.grad(value.sum(), x, allow_unused=True)
+        if gradient is None:
+            raise ValueError("the scores cannot be differentiated by the input")
+        if not bool(torch.isfinite(gradient.sum())):
+            raise ValueError("a gradient that is no number (NaN or infinite)")
+        parts.append((value.detach(), gradient, answer.detach()))
+    return Slope(*(torch.cat(part) if len(parts) > 1 else part[0] for part in zip(*parts, strict=True)))
+
+
+@torch.no_grad()
+def said(scores: Scores, input: Float[Tensor, "B ..."], most: int) -> Float[Tensor, "B K"]:
+    """The scores, at most `most` examples at a time."""
+    return torch.cat([scores(x) for x in input.split(most)])
+
+
+def room(scores: Scores, input: Float[Tensor, "B ..."]) -> int:
+    """How many examples fit in a chunk: by what two of them hold for their gradient beyond what one does, and by the
+    memory that is free. At least 1."""
+    if len(input) < 2:
+        return 1
+    held = [0, 0]
+    for count in (1, 2):
+
+        def pack(tensor: Tensor, count: int = count) -> Tensor:
+            held[count - 1] += tensor.nbytes
+            return tensor
+
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            scores(input[:count].detach().clone().requires_grad_(input.is_floating_point()))
+    each = max(held[1] - held[0], input[0].nbytes)
+    free = MEMORY
+    if "SC_AVPHYS_PAGES" in os.sysconf_names:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(MOST, max(MEMORY // 8, min(MEMORY, free // 4)) // each))
+
+
+def within(x: Float[Tensor, "B ..."], origin: Float[Tensor, "B ..."], ball: Ball) -> Float[Tensor, "B ..."]:
+    """The point of the ball around `origin` that is next to x, then moved into the legal range, which keeps it there."""
+    if ball.norm == "inf":
+        return torch.clamp(x, origin - ball.size, origin + ball.size).clamp(ball.low, ball.high)
+    change = x - origin
+    return (origin + change * (ball.size / spread(length(change), x)).clamp(max=1)).clamp(ball.low, ball.high)
+
+
+def steepest(gradient: Float[Tensor, "B ..."], norm: str) -> Float[Tensor, "B ..."]:
+    """The direction of length 1 in the norm in which a loss with this gradient rises fastest; 0 where it is flat."""
+    return gradient.sign() if norm == "inf" else gradient / spread(length(gradient), gradient)
+
+
+def length(x: Float[Tensor, "B ..."]) -> Float[Tensor, "B"]:
+    """The 2-norm of each example, above 0 so that it divides. No square underflows: the largest entry is taken
+    out first (gradients of a sure net are small)."""
+    flat = x.flatten(1)
+    most = flat.abs().amax(1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
+    return ((flat / most).norm(dim=1) * most[:, 0]).clamp(min=torch.finfo(x.dtype).tiny)
+
+
+def spread(each: Float[Tensor, "B"], like: Tensor) -> Tensor:
+    """A value for each example, shaped so that it goes with "B ..."."""
+    return each.view(-1, *[1] * (like.dim() - 1))
+
+
+def start(origin: Float[Tensor, "B ..."], ball: Ball, seed: int, draw: int = 0) -> Float[Tensor, "B ..."]:
+    """A random change, uniform in the ball (not yet in the legal range), keyed by seed, draw and the example."""
+    own, size = identity(origin), origin[0].numel() if len(origin) else 1
+    if ball.norm == "inf":
+        return (2 * uniform(own, seed, draw, size).to(origin.dtype).view(origin.shape) - 1) * ball.size
+    way = normal(own, seed, draw, size).to(origin.dtype).view(origin.shape)
+    radius = uniform(own, seed, draw + (1 << 20), 1)[:, 0].to(origin.dtype) ** (1 / size)
+    return way * spread(ball.size * radius / length(way), origin)
+
+
+_GOLD, _FIRST, _SECOND = (value - (1 << 64) for value in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+
+
+def _mixed(x: Tensor) -> Tensor:
+    """A one-to-one map of 64-bit integers in which each bit depends on all (the finaliser of splitmix64)."""
+    x = (x ^ ((x >> 30) & ((1 << 34) - 1))) * _FIRST
+    x = (x ^ ((x >> 27) & ((1 << 37) - 1))) * _SECOND
+    return x ^ ((x >> 31) & ((1 << 33) - 1))
+
+
+def identity(input: Float[Tensor, "B ..."]) -> Int[Tensor, "B"]:
+    """A key for each example, of its values alone: what is drawn by it is the same among any neighbours."""
+    flat = input.detach().flatten(1).float().contiguous()
+    place = torch.arange(1, flat.shape[1] + 1, device=flat.device) * _GOLD
+    return _mixed(_mixed(flat.view(torch.int32).long() + place).sum(1))  # sums wrap: their order plays no part
+
+
+def uniform(own: Int[Tensor, "B"], seed: int, draw: int, count: int) -> Float[Tensor, "B D"]:
+    """Numbers from [0, 1) for each key, another row of `count` for each seed and draw."""
+    key = _mixed(own + _mixed(torch.tensor(seed, device=own.device) * _FIRST + draw))
+    bits = _mixed(key[:, None] + torch.arange(1, count + 1, device=own.device) * _GOLD) >> 40
+    return (bits & ((1 << 24) - 1)).float() / (1 << 24)
+
+
+def normal(own: Int[Tensor, "B"], seed: int, draw: int, count: int) -> Float[Tensor, "B D"]:
+    """Standard normal numbers, drawn as `uniform` (Box & Muller 1958)."""
+    radius = (-2 * (1 - uniform(own, seed, draw, count)).log()).sqrt()
+    return radius * torch.cos(2 * torch.pi * uniform(own, seed, draw + (1 << 21), count))
