@@ -20,6 +20,7 @@ Scores = Callable[[Tensor], Tensor]
 """Inputs "B ..." to scores "B K"; the largest is the answer."""
 
 MISLED = 1e9  # what being misled counts, above every loss
+CUT = 3.0  # odds of 20 to 1: a universal change gains no more from one example
 MOST = 512  # examples in a chunk: more are no faster
 MEMORY = 1 << 28  # bytes that a chunk may hold for its gradient
 
@@ -85,6 +86,71 @@ def pgd(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B"],
                 x = within(x + step * steepest(gradient, ball.norm), origin, ball)
         left = left[worth[left] < MISLED / 2] if drop else left
     return found
+
+
+@torch.no_grad()
+def universal(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B"], ball: Ball, *, passes: int = 10,
+              batch: int = 64, seed: int = 0) -> Float[Tensor, "1 ..."]:  # fmt: skip
+    """One change that misleads as many of the examples as it can when it is added to any of them (Shafahi et al. 2020,
+    algorithm 2: steps along the sign of the gradient of a loss that is cut off above, so that no example counts without
+    end). What comes back is the best of all passes; add it with `within`."""
+    most, change = room(scores, input), torch.zeros_like(input[:1])
+    best, worth = change, -1
+    rng = torch.Generator().manual_seed(seed)
+    for turn in range(passes):
+        step = ball.size / 4 / (1 + turn)
+        for rows in torch.randperm(len(input), generator=rng).split(batch):
+            x = within(input[rows] + change, input[rows], ball)
+            pull = slope(scores, x, target[rows], lambda z, true: odds(z, true).clamp(max=CUT), most).gradient.sum(0, True)
+            change = change + step * steepest(pull, ball.norm)
+            change = within(change, torch.zeros_like(change), ball._replace(low=-torch.inf, high=torch.inf))
+        x = within(input + change, input, ball)
+        count = int((said(scores, x, most).argmax(-1) != target).sum())
+        best, worth = (change, count) if count > worth else (best, worth)
+    return best
+
+
+@torch.no_grad()
+def patch(scores: Scores, input: Float[Tensor, "B C H W"], aim: int, low: float, high: float, *, share: float = 0.4,
+          steps: int = 150, batch: int = 32, seed: int = 0) -> Float[Tensor, "1 C S S"]:  # fmt: skip
+    """A round sticker, `share` of the picture's side across, that makes the net say class `aim` wherever it lies, turned
+    and scaled (Brown et al. 2017, (1)): Adam on the chance of the class over random pictures and places."""
+    side = max(3, round(share * min(input.shape[2:])))
+    rng = torch.Generator().manual_seed(seed)
+    free = torch.zeros(1, input.shape[1], side, side)
+    first, second = torch.zeros_like(free), torch.zeros_like(free)
+    for turn in range(1, steps + 1):
+        rows = torch.randint(len(input), (batch,), generator=rng)
+        free = free.detach().requires_grad_()
+        with torch.enable_grad():
+            x = worn(input[rows], low + (high - low) * free.sigmoid(), share, places(batch, share, rng))
+            loss = odds(scores(x), torch.full((batch,), aim)).mean()
+        (pull,) = torch.autograd.grad(loss, free)
+        first, second = first.lerp(pull, 0.1), second.lerp(pull**2, 0.01)
+        free = free.detach() - 0.2 * (first / (1 - 0.9**turn)) / ((second / (1 - 0.99**turn)).sqrt() + 1e-8)
+    return low + (high - low) * free.sigmoid()
+
+
+def places(count: int, share: float, rng: torch.Generator) -> Float[Tensor, "B 4"]:
+    """Where stickers lie: across and down from the middle in halves of the picture, turn in radians, scale."""
+    draw = torch.rand(count, 4, generator=rng)
+    at = (2 * draw[:, :2] - 1) * (1 - share)
+    return torch.cat([at, (draw[:, 2:3] - 0.5) * torch.pi / 2, 0.8 + 0.4 * draw[:, 3:]], 1)
+
+
+def worn(input: Float[Tensor, "B C H W"], sticker: Float[Tensor, "1 C S S"], share: float,
+         place: Float[Tensor, "B 4"]) -> Float[Tensor, "B C H W"]:  # fmt: skip
+    """The pictures with the sticker on them, at `places`; differentiable by the sticker."""
+    x, y, turn, scale = place.T
+    size = share * scale
+    tall = input.shape[2] / min(input.shape[2:]), input.shape[3] / min(input.shape[2:])
+    rows = torch.stack([torch.stack([turn.cos() / size * tall[1], turn.sin() / size * tall[0], x * 0], 1),
+                        torch.stack([-turn.sin() / size * tall[1], turn.cos() / size * tall[0], y * 0], 1)], 1)  # fmt: skip
+    rows[:, :, 2] = -(rows[:, :, :2] @ torch.stack([x, y], 1)[:, :, None])[:, :, 0]
+    grid = F.affine_grid(rows.to(input), list(input.shape), align_corners=False)
+    inside = (grid.square().sum(3) <= 1)[:, None].to(input)
+    seen = F.grid_sample(sticker.expand(len(input), -1, -1, -1), grid, padding_mode="border", align_corners=False)
+    return input * (1 - inside) + seen * inside
 
 
 def odds(scores: Float[Tensor, "B K"], target: Int[Tensor, "B"]) -> Float[Tensor, "B"]:

@@ -134,7 +134,7 @@ def apgd_targeted(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Ten
     """APGD on the ratio to each of the likeliest `classes` other ones in turn, on what still stands."""
     most, found = room(scores, input), input.clone()
     clean = said(scores, input, most)
-    order = clean.scatter(1, target[:, None], -torch.inf).argsort(1, descending=True, stable=True)
+    order = clean.scatter(1, target[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)
     left = (clean.argmax(-1) == target).nonzero()[:, 0]
     for rank in range(min(classes, clean.shape[1] - 1)):
         if not len(left):

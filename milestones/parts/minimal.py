@@ -59,11 +59,11 @@ def borders(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "
         x = x.detach().requires_grad_()
         with torch.enable_grad():
             answer = scores(x)
-            ahead = answer.gather(1, true[:, None]) - answer.gather(1, others)
-            each = ahead.sum(0)
-        last = rivals.shape[1] - 1
-        pulls.append(torch.stack([-torch.autograd.grad(each[k], x, retain_graph=k < last)[0] for k in range(last + 1)]))
-        gaps.append(ahead.detach())
+            behind = answer.gather(1, others) - answer.gather(1, true[:, None])
+            each = behind.sum(0).unbind()
+        parts = [torch.autograd.grad(one, x, retain_graph=one is not each[-1])[0] for one in each]
+        pulls.append(torch.stack(parts))
+        gaps.append(-behind.detach())
     return torch.cat(gaps), torch.cat(pulls, 1)
 
 
@@ -181,7 +181,7 @@ def fab(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B"],
     most, found = room(scores, input), input.clone()
     clean = said(scores, input, most)
     best = torch.full_like(clean[:, 0], torch.inf)
-    order = clean.scatter(1, target[:, None], -torch.inf).argsort(1, descending=True, stable=True)
+    order = clean.scatter(1, target[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)
     left = (clean.argmax(-1) == target).nonzero()[:, 0]
     for rival in order[:, : min(classes, clean.shape[1] - 1)].T:
         at, origin, x = left, input[left], input[left]
