@@ -101,7 +101,8 @@ def main() -> int:
     say(table(["", "mean", "sample 95 %", "over", "published", "seeds", "training", "command", "data", ""], rows))
     for must in (must for page in summary.values() for must in page["musts"]):
         asked = f"{'at least' if must['least'] else 'at most'} {must['bound']:g}"
-        say(f"{must['of']}: {must['value']:.2f} {must['what']}; must: {asked}: {'reached' if must['reached'] else 'MISSED'}")
+        word = "reached" if must["reached"] else "MISSED"
+        say(f"{must['of']}: {must['value']:.2f} {must['what']}; must: {asked}: {word}")
     say("a smoke run: these figures say nothing" if args.quick else f"written to {results.path}")
     return 0
 

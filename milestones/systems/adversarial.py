@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -44,15 +44,18 @@ LEVELS = 255.0  # the legal range of a picture; sizes are fractions of it
 
 
 class Knobs(Config):
-    method: Literal["fgsm", "pgd", "bounds"] = Field(default="fgsm", description="what the net is hardened against: "
-                                                     "one full step, several from a random start, or all there is")  # fmt: skip
+    method: Literal["fgsm", "pgd", "bounds"] = Field(
+        default="fgsm", description="what it learns from: one full step, several from a random start, or all changes"
+    )
     size: float = Field(default=0.25, gt=0, le=1, description="most change of a pixel, as a fraction of its range")
     beyond: float = Field(default=1.0, gt=0, le=4, description="the change in training, in sizes")
     plain: float = Field(default=0.5, ge=0, lt=1, description="share of the unchanged pictures in the loss")
-    attack_steps: int = Field(default=7, ge=1, le=100, description="of pgd in training")
-    attack_step: float = Field(default=0.35, gt=0, le=4, description="length of each, in sizes")
+    attack_steps: int = Field(default=4, ge=1, le=100, description="of pgd in training")
+    attack_step: float = Field(default=0.6, gt=0, le=4, description="length of each, in sizes")
+    growth: float = Field(default=0.0, ge=0, le=1, description="part of the training in which the change grows to that")
     net: Literal["convolution", "maxout"] = Field(default="convolution", description="kind of the hidden layers")
     width: int = Field(default=16, ge=1, le=1024, description="first filters, or a tenth of the maxout units")
+    thresholds: int = Field(default=0, ge=0, le=64, description="of a pixel's level, learned before the first filters")
     steps: int = Field(default=3000, ge=1, description="optimiser updates of the net that is hardened")
     standard_steps: int = Field(default=1000, ge=0, description="of a net that sees plain pictures alone; 0: none")
     batch: int = Field(default=100, ge=1, description="pictures per update")
@@ -86,14 +89,25 @@ def layers(knobs: Knobs, facts: Facts) -> nn.Sequential:
         net = nn.Sequential(normal, nn.Flatten(), Maxout(channels * side**2, hidden), Maxout(hidden, hidden),
                             nn.Linear(hidden, classes))  # fmt: skip
     else:
+        count = knobs.thresholds
         net = nn.Sequential(
             normal,
-            nn.Conv2d(channels, width, 4, 2, 1), nn.ReLU(),  # B W 14 14
+            *([nn.Conv2d(channels, count, 1), nn.ReLU()] if count else []),  # B T 28 28
+            nn.Conv2d(count or channels, width, 4, 2, 1), nn.ReLU(),  # B W 14 14
             nn.Conv2d(width, 2 * width, 4, 2, 1), nn.ReLU(), nn.Flatten(),  # B 2W*7*7
             nn.Linear(2 * width * (side // 4) ** 2, 100), nn.ReLU(), nn.Linear(100, classes),
         )  # fmt: skip
     he(net)
+    if knobs.thresholds and knobs.net == "convolution":
+        spread_out(net[1], normal)
     return net
+
+
+@torch.no_grad()
+def spread_out(layer: nn.Conv2d, normal: Normalise) -> None:
+    """Units that look at one pixel start at levels from 0 to 255 in even steps."""
+    level = torch.linspace(0, LEVELS, layer.out_channels + 2, device=layer.weight.device)[1:-1]
+    layer.bias.copy_(-layer.weight.sum((1, 2, 3)) * normal(level))
 
 
 class Nets(nn.Module):
@@ -103,7 +117,7 @@ class Nets(nn.Module):
         super().__init__()
         self.hardened, self.standard = hardened, standard
 
-    def forward(self, image: Int[Tensor, "B C H W"] | Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
+    def forward(self, image: Integer[Tensor, "B C H W"] | Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
         return self.hardened(image)
 
 
@@ -125,13 +139,13 @@ def attacked(net: nn.Module, image: Tensor, label: Int[Tensor, "B"], size: float
     cube of `start` sizes. One step from the picture itself is FGSM (Goodfellow et al. 2015, section 4)."""
     with torch.inference_mode(False), torch.enable_grad():
         clean, label = image.float().clone(), label.clone()
-        low, high = (clean - size).clamp(min=0), (clean + size).clamp(max=LEVELS)
-        x = (clean + start * size * (2 * torch.rand_like(clean) - 1)).clamp(low, high) if start else clean
+        low, high = (-clean).clamp(min=-size), (LEVELS - clean).clamp(max=size)  # what a pixel may change by
+        change = (start * size * (2 * torch.rand_like(clean) - 1)).clamp(low, high)
         for _ in range(steps):
-            x = x.detach().requires_grad_()
-            (slope,) = torch.autograd.grad(F.cross_entropy(net(x), label, reduction="sum"), x)
-            x = (x + step * size * slope.sign()).clamp(low, high)
-        return x.detach()
+            change = change.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(F.cross_entropy(net(clean + change), label, reduction="sum"), change)
+            change = (change + step * size * slope.sign()).clamp(low, high)
+        return clean + change.detach()
 
 
 def loss(model: nn.Module, batch: Labelled) -> dict[str, Tensor]:
@@ -141,19 +155,19 @@ def loss(model: nn.Module, batch: Labelled) -> dict[str, Tensor]:
 
 def hardening(knobs: Knobs, run: Run) -> Loss[Any, Labelled]:
     """The loss on the worst pictures, or worst scores, in the cube around each, and on the pictures themselves."""
-    size, many = knobs.beyond * knobs.size * LEVELS, (knobs.attack_steps, knobs.attack_step, 1.0)
+    most, many = knobs.beyond * knobs.size * LEVELS, (knobs.attack_steps, knobs.attack_step, 1.0)
+    until = knobs.growth * knobs.steps
 
     def found(net: Any, batch: Labelled) -> dict[str, Tensor]:
         image, label, share = batch.image.float(), batch.label, knobs.plain
-        said = net(image)
-        if knobs.method == "bounds":  # which are far too wide at first: the cube grows in the first half
-            grown = min(1.0, 2 * run.step / knobs.steps) if net.training else 1.0
-            low, high = ((image + way * grown * size).clamp(0, LEVELS) for way in (-1, 1))
-            most, share = worst(net, low, high, label), 1 - grown * (1 - knobs.plain)
+        said, grown = net(image), min(1.0, run.step / until) if net.training and until else 1.0
+        if knobs.method == "bounds":
+            low, high = ((image + way * grown * most).clamp(0, LEVELS) for way in (-1, 1))
+            hurt, share = worst(net, low, high, label), 1 - grown * (1 - share)  # they are far too wide at first
         else:
-            most = net(attacked(net, image, label, size, *(many if knobs.method == "pgd" else ())))
-        value = F.cross_entropy(most, label).lerp(F.cross_entropy(said, label), share)
-        return {"loss": value, "error": error_rate(said, label), "error_changed": error_rate(most, label)}
+            hurt = net(attacked(net, image, label, grown * most, *(many if knobs.method == "pgd" else ())))
+        value = F.cross_entropy(hurt, label).lerp(F.cross_entropy(said, label), share)
+        return {"loss": value, "error": error_rate(said, label), "error_changed": error_rate(hurt, label)}
 
     return found
 
@@ -190,8 +204,8 @@ def pictured(knobs: Knobs, model: Nets, data: Data[Labelled]) -> dict[str, Image
         chance = net(x := changed[4][:8]).softmax(1)
         frames += [Image.of(one) for one in x]
         captions += [f"{labels[int(row.argmax())]} {100 * float(row.max()):.0f} %" for row in chance]
-    return {"attacked": mosaic(frames, captions, 8),
-            "sizes": Curve(sizes, lines, "most change of a pixel, fraction of its range", "read rightly, %")}  # fmt: skip
+    curve = Curve(sizes, lines, "most change of a pixel, fraction of its range", "read rightly, %")
+    return {"attacked": mosaic(frames, captions, 8), "sizes": curve}
 
 
 # Percent, of nets that learned from all 60,000. fgsm: Goodfellow's maxout at 0.25, before (standard) and after. At 0.3:
@@ -271,8 +285,8 @@ PRESETS = {
     # for --data mnist, as Goodfellow's: 240 maxout units in each of two layers
     "paper": Knobs(**PLAIN, net="maxout", width=24, steps=60000, standard_steps=60000, lr=1e-3),
     "fast": Knobs(**ROBUST, method="pgd", attack_steps=1, attack_step=1.25, plain=0.0, steps=6000, lr=5e-3),  # Wong's
-    "robust": Knobs(**ROBUST, method="pgd", plain=0.0, steps=9000),
-    "certified": Knobs(**ROBUST, method="bounds", steps=12000),
+    "robust": Knobs(**ROBUST, method="pgd", plain=0.0, growth=0.3, thresholds=4, steps=9000, lr=5e-3),
+    "certified": Knobs(**ROBUST, method="bounds", growth=0.5, steps=12000),
 }
 system = System(
     Knobs, PRESETS, prepare, build, train, score, use,

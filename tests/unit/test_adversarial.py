@@ -1,8 +1,7 @@
-"""adversarial: its attack against closed forms, what its losses weigh, bounds that hold, and what `use` and `score` say."""
+"""adversarial: its attack against closed forms, what its losses weigh, bounds that hold, what `use` and `score` say."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -94,11 +93,11 @@ def test_smallest_change_of_a_linear_net(linear: nn.Module) -> None:
 def test_maxout_is_the_largest_of_five() -> None:
     torch.manual_seed(0)
     layer, x = Maxout(7, 3), torch.randn(4, 7)
-    weight, bias = layer.linear.weight, layer.linear.bias
+    weight, bias, said = layer.linear.weight.detach(), layer.linear.bias.detach(), layer(x).detach()
     for n in range(4):
         for unit in range(3):
             values = [float(weight[5 * unit + k] @ x[n] + bias[5 * unit + k]) for k in range(5)]
-            assert float(layer(x)[n, unit]) == pytest.approx(max(values), abs=1e-5)
+            assert float(said[n, unit]) == pytest.approx(max(values), abs=1e-5)
 
 
 def test_the_net_of_wong() -> None:
@@ -125,15 +124,16 @@ def test_loss_weighs_plain_and_worst(method: str) -> None:
 
 
 def test_bounds_grow_in_training_and_are_whole_in_evaluation() -> None:
-    knobs, data, model = made(method="bounds", plain=0.0, steps=100)
+    knobs, data, model = made(method="bounds", plain=0.0, steps=100, growth=0.5)
     batch, net = data.valid.batch(0, 20), model.hardened
-    plain = float(F.cross_entropy(net(batch.image), batch.label))
+    plain = F.cross_entropy(net(batch.image), batch.label)
     net.train()
-    at = {step: float(hardening(knobs, Now(step))(net, batch)["loss"]) for step in (0, 25, 50, 99)}
-    assert at[0] == pytest.approx(plain, rel=1e-4)
-    assert at[0] < at[25] < at[50] == pytest.approx(at[99])
+    at = {step: hardening(knobs, Now(step))(net, batch)["loss"] for step in (0, 25, 50, 99)}
+    torch.testing.assert_close(at[0], plain)
+    assert at[0] < at[25] < at[50]
+    torch.testing.assert_close(at[50], at[99])
     net.eval()
-    assert float(hardening(knobs, Now(0))(net, batch)["loss"]) == pytest.approx(at[99], rel=1e-5)
+    torch.testing.assert_close(hardening(knobs, Now(0))(net, batch)["loss"], at[99])
 
 
 @pytest.mark.parametrize("method", ["fgsm", "pgd", "bounds"])
@@ -160,9 +160,9 @@ def test_bounds_want_a_net_that_has_some() -> None:
 
 
 @pytest.fixture(scope="module")
-def scored() -> Iterator[tuple[Knobs, Any, Any, Any]]:
+def scored() -> tuple[Knobs, Any, Any, Any]:
     knobs, data, model = made(method="bounds")
-    yield knobs, data, model, system.score(knobs, model, data, PLACE)
+    return knobs, data, model, system.score(knobs, model, data, PLACE)
 
 
 def test_scores_say_what_was_done(scored: Any) -> None:
@@ -214,6 +214,14 @@ def test_use_shows_the_smallest_change_for_both_nets() -> None:
             change = answer[f"{name}changed"].pixels.astype(float) - answer["seen"].pixels
             assert 0 < size < 1 and abs(change).max() <= 255 * size + 1
     assert alone["smallest_change"].value == pytest.approx(answers[1]["smallest_change"].value, abs=0.01)
+
+
+def test_thresholds_start_at_even_levels() -> None:
+    net = made(thresholds=3)[2].hardened
+    level = torch.tensor([0.25, 0.5, 0.75]) * 255
+    total = net[1](net[0](level.view(3, 1, 1, 1)))[:, :, 0, 0]  # B T: each unit's own level in turn
+    torch.testing.assert_close(total.diagonal(), torch.zeros(3), atol=1e-5, rtol=0)
+    assert (total - total.diagonal().diag()).abs().max() > 1e-3
 
 
 def test_labels_given_decide_the_classes() -> None:
