@@ -21,7 +21,7 @@ from milestones.parts.ensemble import Ensemble
 from milestones.systems.adversarial import Knobs, Maxout, attacked, hardening, nets_of, smallest, system
 
 PLACE = Place(torch.device("cpu"), 0)
-SMALL = {"width": 4, "examples": 5}
+SMALL = {"net": "convolution", "width": 4, "examples": 5}
 
 
 class Now:
