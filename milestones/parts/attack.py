@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
 Scores = Callable[[Tensor], Tensor]
 """Inputs "B ..." to scores "B K"; the largest is the answer."""
 
-MISLED = 1e9  # what being misled counts, above every loss
 CUT = 3.0  # odds of 20 to 1: a universal change gains no more from one example
 MOST = 512  # examples in a chunk: more are no faster
 MEMORY = 1 << 28  # bytes that a chunk may hold for its gradient
@@ -53,7 +53,8 @@ def fgsm(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B"]
 
 @torch.no_grad()
 def pgd(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B"], ball: Ball, *, steps: int = 40,
-        restarts: int = 1, step: float | None = None, seed: int = 0, drop: bool = True) -> Float[Tensor, "B ..."]:  # fmt: skip
+        restarts: int = 1, step: float | None = None, seed: int = 0,
+        drop: bool = True) -> Float[Tensor, "B ..."]:  # fmt: skip
     """The worst point of each example on `restarts` ascents from random points of the ball (Madry et al. 2018, (2)):
     one that misleads before one that does not, then the higher loss. `step`: by default 2.5 size / steps.
 
@@ -61,7 +62,7 @@ def pgd(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B"],
     as `fgsm`."""
     step = 2.5 * ball.size / max(1, steps) if step is None else step
     most, found = room(scores, input), input.clone()
-    worth = torch.full(target.shape, -torch.inf, dtype=torch.double, device=input.device)
+    worth, broken = torch.full_like(target, -torch.inf, dtype=input.dtype), torch.zeros_like(target, dtype=torch.bool)
     left = torch.arange(len(input), device=input.device)
     if drop:
         left = left[said(scores, input, most).argmax(-1) == target]
@@ -77,14 +78,13 @@ def pgd(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B"],
                 answer, gradient = said(scores, x, most), x
                 loss = odds(answer, true)
             misled = answer.argmax(-1) != true
-            rank = loss.double() + MISLED * misled
-            better = rank > worth[at]
-            found[at[better]], worth[at[better]] = x[better], rank[better]
+            better = (misled & ~broken[at]) | ((misled == broken[at]) & (loss > worth[at]))
+            found[at[better]], worth[at[better]], broken[at[better]] = x[better], loss[better], misled[better]
             if drop and bool(misled.any()):
                 at, origin, true, x, gradient = (part[~misled] for part in (at, origin, true, x, gradient))
             if turn < steps:
                 x = within(x + step * steepest(gradient, ball.norm), origin, ball)
-        left = left[worth[left] < MISLED / 2] if drop else left
+        left = left[~broken[left]] if drop else left
     return found
 
 
@@ -101,7 +101,9 @@ def universal(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor,
         step = ball.size / 4 / (1 + turn)
         for rows in torch.randperm(len(input), generator=rng).split(batch):
             x = within(input[rows] + change, input[rows], ball)
-            pull = slope(scores, x, target[rows], lambda z, true: odds(z, true).clamp(max=CUT), most).gradient.sum(0, True)
+            pull = slope(scores, x, target[rows], lambda z, true: odds(z, true).clamp(max=CUT), most).gradient.sum(
+                0, True
+            )
             change = change + step * steepest(pull, ball.norm)
             change = within(change, torch.zeros_like(change), ball._replace(low=-torch.inf, high=torch.inf))
         x = within(input + change, input, ball)
@@ -113,8 +115,8 @@ def universal(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor,
 @torch.no_grad()
 def patch(scores: Scores, input: Float[Tensor, "B C H W"], aim: int, low: float, high: float, *, share: float = 0.4,
           steps: int = 150, batch: int = 32, seed: int = 0) -> Float[Tensor, "1 C S S"]:  # fmt: skip
-    """A round sticker, `share` of the picture's side across, that makes the net say class `aim` wherever it lies, turned
-    and scaled (Brown et al. 2017, (1)): Adam on the chance of the class over random pictures and places."""
+    """A round sticker, `share` of the picture's side across, that makes the net say class `aim` wherever it lies,
+    turned and scaled (Brown et al. 2017, (1)): Adam on the chance of the class over random pictures and places."""
     side = max(3, round(share * min(input.shape[2:])))
     rng = torch.Generator().manual_seed(seed)
     free = torch.zeros(1, input.shape[1], side, side)
@@ -144,8 +146,9 @@ def worn(input: Float[Tensor, "B C H W"], sticker: Float[Tensor, "1 C S S"], sha
     x, y, turn, scale = place.T
     size = share * scale
     tall = input.shape[2] / min(input.shape[2:]), input.shape[3] / min(input.shape[2:])
-    rows = torch.stack([torch.stack([turn.cos() / size * tall[1], turn.sin() / size * tall[0], x * 0], 1),
-                        torch.stack([-turn.sin() / size * tall[1], turn.cos() / size * tall[0], y * 0], 1)], 1)  # fmt: skip
+    along, across = turn.cos() / size, turn.sin() / size
+    rows = torch.stack([torch.stack([along * tall[1], across * tall[0], x * 0], 1),
+                        torch.stack([-across * tall[1], along * tall[0], y * 0], 1)], 1)  # fmt: skip
     rows[:, :, 2] = -(rows[:, :, :2] @ torch.stack([x, y], 1)[:, :, None])[:, :, 0]
     grid = F.affine_grid(rows.to(input), list(input.shape), align_corners=False)
     inside = (grid.square().sum(3) <= 1)[:, None].to(input)
@@ -172,7 +175,7 @@ def misled(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B
     return said(scores, input, room(scores, input)).argmax(-1) != target
 
 
-def slope(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B"],
+def slope(scores: Scores, input: Shaped[Tensor, "B ..."], target: Int[Tensor, "B *rest"],
           loss: Callable[[Tensor, Tensor], Tensor], most: int) -> Slope:  # fmt: skip
     """The loss of each example, with its gradient by the input alone, at most `most` examples at a time.
 
@@ -212,7 +215,7 @@ def room(scores: Scores, input: Float[Tensor, "B ..."]) -> int:
 
         def pack(tensor: Tensor, count: int = count) -> Tensor:
             held[count - 1] += tensor.nbytes
-            return tensor
+            return tensor.detach()  # a layer's output that kept itself would never be freed
 
         with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
             scores(input[:count].detach().clone().requires_grad_(input.is_floating_point()))
@@ -223,8 +226,14 @@ def room(scores: Scores, input: Float[Tensor, "B ..."]) -> int:
     return max(1, min(MOST, max(MEMORY // 8, min(MEMORY, free // 4)) // each))
 
 
+def seats(input: Float[Tensor, "B ..."]) -> int:
+    """How many examples fit in a chunk of which only scores are asked, without asking any: a net holds some tens of
+    times its input. At least 1."""
+    return max(1, min(MOST, MEMORY // (64 * max(1, input[:1].nbytes))))
+
+
 def within(x: Float[Tensor, "B ..."], origin: Float[Tensor, "B ..."], ball: Ball) -> Float[Tensor, "B ..."]:
-    """The point of the ball around `origin` that is next to x, then moved into the legal range, which keeps it there."""
+    """The point of the ball around `origin` next to x, then moved into the legal range, which keeps it in the ball."""
     if ball.norm == "inf":
         return torch.clamp(x, origin - ball.size, origin + ball.size).clamp(ball.low, ball.high)
     change = x - origin
@@ -244,8 +253,8 @@ def length(x: Float[Tensor, "B ..."]) -> Float[Tensor, "B"]:
     return ((flat / most).norm(dim=1) * most[:, 0]).clamp(min=torch.finfo(x.dtype).tiny)
 
 
-def spread(each: Float[Tensor, "B"], like: Tensor) -> Tensor:
-    """A value for each example, shaped so that it goes with "B ..."."""
+def spread(each: Tensor, like: Tensor) -> Tensor:
+    """A value for each example, "B", shaped so that it goes with `like`, "B ..."."""
     return each.view(-1, *[1] * (like.dim() - 1))
 
 
@@ -259,31 +268,26 @@ def start(origin: Float[Tensor, "B ..."], ball: Ball, seed: int, draw: int = 0) 
     return way * spread(ball.size * radius / length(way), origin)
 
 
-_GOLD, _FIRST, _SECOND = (value - (1 << 64) for value in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
-
-
-def _mixed(x: Tensor) -> Tensor:
-    """A one-to-one map of 64-bit integers in which each bit depends on all (the finaliser of splitmix64)."""
-    x = (x ^ ((x >> 30) & ((1 << 34) - 1))) * _FIRST
-    x = (x ^ ((x >> 27) & ((1 << 37) - 1))) * _SECOND
-    return x ^ ((x >> 31) & ((1 << 33) - 1))
-
-
 def identity(input: Float[Tensor, "B ..."]) -> Int[Tensor, "B"]:
     """A key for each example, of its values alone: what is drawn by it is the same among any neighbours."""
-    flat = input.detach().flatten(1).float().contiguous()
-    place = torch.arange(1, flat.shape[1] + 1, device=flat.device) * _GOLD
-    return _mixed(_mixed(flat.view(torch.int32).long() + place).sum(1))  # sums wrap: their order plays no part
+    rows = input.detach().flatten(1).to("cpu", torch.float32).contiguous().numpy()
+    keys = [int.from_bytes(blake2b(row.tobytes(), digest_size=8).digest(), "big", signed=True) for row in rows]
+    return torch.tensor(keys, dtype=torch.long, device=input.device)
+
+
+def keyed(*parts: int) -> torch.Generator:
+    """A generator of its own for these numbers."""
+    digest = blake2b("/".join(map(str, parts)).encode(), digest_size=7).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
 
 
 def uniform(own: Int[Tensor, "B"], seed: int, draw: int, count: int) -> Float[Tensor, "B D"]:
     """Numbers from [0, 1) for each key, another row of `count` for each seed and draw."""
-    key = _mixed(own + _mixed(torch.tensor(seed, device=own.device) * _FIRST + draw))
-    bits = _mixed(key[:, None] + torch.arange(1, count + 1, device=own.device) * _GOLD) >> 40
-    return (bits & ((1 << 24) - 1)).float() / (1 << 24)
+    rows = [torch.rand(count, generator=keyed(key, seed, draw)) for key in own.tolist()]
+    return torch.stack(rows).to(own.device) if rows else torch.empty(0, count)
 
 
 def normal(own: Int[Tensor, "B"], seed: int, draw: int, count: int) -> Float[Tensor, "B D"]:
-    """Standard normal numbers, drawn as `uniform` (Box & Muller 1958)."""
-    radius = (-2 * (1 - uniform(own, seed, draw, count)).log()).sqrt()
-    return radius * torch.cos(2 * torch.pi * uniform(own, seed, draw + (1 << 21), count))
+    """Standard normal numbers, drawn as `uniform`."""
+    rows = [torch.randn(count, generator=keyed(key, seed, draw)) for key in own.tolist()]
+    return torch.stack(rows).to(own.device) if rows else torch.empty(0, count)

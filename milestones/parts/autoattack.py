@@ -16,7 +16,21 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .attack import (
-    Ball, Scores, identity, length, margin, normal, odds, room, said, slope, spread, steepest, uniform, within,
+    Ball,
+    Scores,
+    identity,
+    length,
+    margin,
+    normal,
+    odds,
+    room,
+    said,
+    seats,
+    slope,
+    spread,
+    steepest,
+    uniform,
+    within,
 )  # fmt: skip
 from .minimal import distance, fab
 
@@ -89,7 +103,24 @@ def apgd(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B"]
         misled = answer.argmax(-1) != true
         if bool(misled.any()):
             found[at[misled]] = x[misled]
-            parts = (at, origin, pair, true, x, before, pace, value, gradient, best, peak, up, rises, checked, halved, last)
+            parts = (
+                at,
+                origin,
+                pair,
+                true,
+                x,
+                before,
+                pace,
+                value,
+                gradient,
+                best,
+                peak,
+                up,
+                rises,
+                checked,
+                halved,
+                last,
+            )
             (at, origin, pair, true, x, before, pace, value, gradient, best, peak, up, rises, checked, halved,
              last) = (part[~misled] for part in parts)  # fmt: skip
         if turn == steps or not len(at):
@@ -140,7 +171,9 @@ def apgd_targeted(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Ten
         if not len(left):
             break
         true, aims = target[left], order[left, rank]
-        found[left] = apgd(scores, input[left], true, ball, steps=steps, seed=seed, loss=ratio, aims=aims, draw=1 + rank)
+        found[left] = apgd(
+            scores, input[left], true, ball, steps=steps, seed=seed, loss=ratio, aims=aims, draw=1 + rank
+        )
         left = left[said(scores, found[left], most).argmax(-1) == true]
     return found
 
@@ -153,7 +186,7 @@ def square(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B
 
     Inputs that are no pictures "B C H W" are taken as one row; there a run of entries stands for a square, and in the
     2-norm they come back as they are."""
-    most, shape = room(scores, input), input.shape
+    most, shape = seats(input), input.shape
     flat = input.dim() != 4
     if flat and ball.norm == "2":
         return input.clone()

@@ -11,9 +11,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .attack import Ball, Scores, identity, normal
+from .attack import Ball, Scores, identity, keyed
 
 ABSTAIN = -1
+DRAWS = 256  # at a time; another number would draw others
 
 
 class Interval(Tensor):
@@ -79,9 +80,11 @@ def linear(func: Callable[..., Tensor], x: Interval, weight: Tensor, bias: Tenso
 
 def scaled(func: Callable[..., Tensor], x: Any, y: Any) -> Interval:
     """Times, or divided by, what is known."""
-    if isinstance(x, Interval) and isinstance(y, Interval) or isinstance(y, Interval) and "div" in func.__name__:
+    if (isinstance(x, Interval) and isinstance(y, Interval)) or (isinstance(y, Interval) and "div" in func.__name__):
         raise ValueError("interval bounds through a product of two unknowns are not known")
-    ends = [func(one, y) if isinstance(x, Interval) else func(x, one) for one in _ends(x if isinstance(x, Interval) else y)]
+    ends = [
+        func(one, y) if isinstance(x, Interval) else func(x, one) for one in _ends(x if isinstance(x, Interval) else y)
+    ]
     return Interval.of(torch.minimum(*ends), torch.maximum(*ends))
 
 
@@ -158,7 +161,7 @@ def worst(model: nn.Module | Scores, low: Float[Tensor, "B ..."], high: Float[Te
     if answer.before is None:
         return (answer.high - answer.low.gather(1, target[:, None])).masked_fill(own, 0.0)
     low, high, weight = answer.before
-    middle, radius = (high + low) / 2, (high - low) / 2
+    radius = (high - low) / 2
     ahead = (answer.low + answer.high) / 2
     ahead = ahead - ahead.gather(1, target[:, None])
     change = (weight[None] - weight[target][:, None]).abs()  # B K D
@@ -187,14 +190,13 @@ class Smoothed(NamedTuple):
     radius: Float[Tensor, "B"]
 
 
-def votes(scores: Scores, input: Float[Tensor, "1 ..."], sigma: float, draws: int, classes: int, *, seed: int = 0,
-          most: int = 256, first: int = 0) -> Int[Tensor, "K"]:  # fmt: skip
+def votes(scores: Scores, input: Float[Tensor, "1 ..."], sigma: float, draws: int, classes: int,
+          rng: torch.Generator) -> Int[Tensor, "K"]:  # fmt: skip
     """How often each class is the answer when normal noise of spread `sigma` is added."""
-    own, size, found = identity(input), input[0].numel(), torch.zeros(classes, dtype=torch.long, device=input.device)
-    for begin in range(0, draws, most):
-        count = min(most, draws - begin)
-        key = own + torch.arange(first + begin, first + begin + count, device=own.device) * (1 << 32)
-        x = input + sigma * normal(key, seed, 1 << 24, size).view(count, *input.shape[1:])
+    found = torch.zeros(classes, dtype=torch.long, device=input.device)
+    for begin in range(0, draws, DRAWS):
+        count = min(DRAWS, draws - begin)
+        x = input + sigma * torch.randn(count, *input.shape[1:], generator=rng).to(input)
         found += torch.bincount(scores(x).argmax(-1), minlength=classes)
     return found
 
@@ -208,8 +210,9 @@ def smoothed(scores: Scores, input: Float[Tensor, "B ..."], sigma: float, *, dra
     classes = scores(input[:1]).shape[1]
     answers, radii = [], []
     for one in input.split(1):
-        said = int(votes(scores, one, sigma, select, classes, seed=seed).argmax())
-        count = int(votes(scores, one, sigma, draws, classes, seed=seed, first=select)[said])
+        rng = keyed(int(identity(one)), seed)
+        said = int(votes(scores, one, sigma, select, classes, rng).argmax())
+        count = int(votes(scores, one, sigma, draws, classes, rng)[said])
         chance = least_chance(count, draws, alpha)
         sure = chance > 0.5
         answers.append(said if sure else ABSTAIN)
@@ -225,7 +228,7 @@ def majority(scores: Scores, input: Float[Tensor, "B ..."], sigma: float, *, dra
     classes = scores(input[:1]).shape[1]
     answers = []
     for one in input.split(1):
-        top = votes(scores, one, sigma, draws, classes, seed=seed).topk(2)
+        top = votes(scores, one, sigma, draws, classes, keyed(int(identity(one)), seed)).topk(2)
         both = int(top.values.sum())
         sure = 2 * math.exp(tail(int(top.values[0]), both, 0.5)) <= alpha
         answers.append(int(top.indices[0]) if sure else ABSTAIN)
@@ -238,7 +241,8 @@ def tail(count: int, draws: int, chance: float) -> float:
         return 0.0
     n, k = torch.tensor(float(draws)).double(), torch.arange(count, draws + 1).double()
     ways = torch.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)
-    return min(0.0, float((ways + torch.xlogy(k, torch.tensor(chance)) + torch.special.xlog1py(n - k, torch.tensor(-chance))).logsumexp(0)))
+    p = torch.tensor(chance, dtype=torch.double)
+    return min(0.0, float((ways + torch.xlogy(k, p) + torch.special.xlog1py(n - k, -p)).logsumexp(0)))
 
 
 def least_chance(count: int, draws: int, alpha: float) -> float:

@@ -114,7 +114,7 @@ def closer(scores: Scores, input: Float[Tensor, "B ..."], adversarial: Float[Ten
 
 @torch.no_grad()
 def carlini(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B"], ball: Ball, *, searches: int = 7,
-            steps: int = 200, lr: float = 0.03, weight: float = 1.0) -> Float[Tensor, "B ..."]:  # fmt: skip
+            steps: int = 100, lr: float = 0.1, weight: float = 1.0) -> Float[Tensor, "B ..."]:  # fmt: skip
     """The smallest change in the 2-norm that Adam finds for squared distance + weight x lead of the true class
     (Carlini & Wagner 2017, section VI.A, confidence 0), the weight searched for each example: tenfold until it
     misleads, then between. An example whose loss no longer falls rests until the next weight.
@@ -123,7 +123,7 @@ def carlini(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "
     of tanh's: at its own ends, where black pixels lie, it has no slope."""
     most, bounded = room(scores, input), math.isfinite(ball.low) and math.isfinite(ball.high)
     span, middle = (ball.high - ball.low, (ball.high + ball.low) / 2) if bounded else (1.0, 0.0)
-    limit = math.atanh(EDGE)
+    limit, pace = math.atanh(EDGE), lr if bounded else lr / 5  # tanh's range is five wide
     left = said(scores, input, most).argmax(-1) == target
     origin, true = input[left], target[left]
     below, above = torch.zeros_like(true, dtype=input.dtype), torch.full_like(true, torch.inf, dtype=input.dtype)
@@ -150,7 +150,8 @@ def carlini(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "
                 gradient = gradient * (1 - free.tanh() ** 2) * (span / 2 / EDGE)
             first.lerp_(gradient, 0.1)
             second.lerp_(gradient**2, 0.001)
-            free = free - lr * (first / (1 - 0.9**turn)) / ((second / (1 - 0.999**turn)).sqrt() + 1e-8)
+            rate = pace * (1 - (turn - 1) / steps)  # so that a search ends near its lowest point
+            free = free - rate * (first / (1 - 0.9**turn)) / ((second / (1 - 0.999**turn)).sqrt() + 1e-8)
             if turn % max(1, steps // 10) == 0:
                 loss = far**2 + price[at] * lead
                 falls = loss < 0.999 * last[at]
@@ -189,7 +190,9 @@ def fab(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B"],
             if not len(at):
                 break
             pair = torch.stack([target[at], rival[at]], 1)
-            ahead, pull, _ = slope(scores, x, pair, lambda z, two: z.gather(1, two[:, 1:])[:, 0] - z.gather(1, two[:, :1])[:, 0], most)
+            ahead, pull, _ = slope(
+                scores, x, pair, lambda z, two: z.gather(1, two[:, 1:])[:, 0] - z.gather(1, two[:, :1])[:, 0], most
+            )
             near = onto(x, pull, -ahead, ball)
             first = onto(origin, pull, -ahead + (pull * (x - origin)).flatten(1).sum(1), ball)
             a, b = (distance(way, torch.zeros_like(way), ball.norm).clamp(min=1e-8) for way in (near, first))

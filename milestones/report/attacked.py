@@ -34,7 +34,8 @@ def html_of(found: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
     first = next(iter(norms.values()))
     hero = (f'<div class="hero"><p class="figure">{first["stands"]:.0f}<span>%</span></p>'
             f'<p class="result">{words(found["verdict"])} Measured on {found["examples"]:,} examples of '
-            f"{words(found['data'])}; sizes {words(found['unit'])}; {took(found['seconds'])} here.</p></div>")  # fmt: skip
+            f"{words(found['data'])}; sizes {words(found['unit'])}; {took(found['seconds'])} here.</p></div>"
+            )  # fmt: skip
     sections = {
         "Beware": listed(found["flags"]),
         "Accuracy": "".join(curve(norm, one, found["certified"]) for norm, one in norms.items()),
@@ -52,12 +53,12 @@ def html_of(found: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
     return whole(f"{name} · attack", body, "Written from attack.json beside it.")
 
 
-PROOF = """<p class="quiet">A proof holds against every attack, also those that nobody has found yet, but for rounding in
-the net's arithmetic. Intervals are loose for nets that were not trained with them: that nothing is proved does not mean
+PROOF = """<p class="quiet">A proof holds against every attack, also those that nobody has found yet, but for rounding
+in the net's arithmetic. Intervals are loose for nets that were not trained with them: that nothing is proved does not mean
 that anything is broken. Smoothing speaks of the net under noise, with a chance of 0.1 % of being wrong.</p>"""
 READ = """<p class="quiet">The weaker of two figures is the truth: what one attack misleads is misled. FGSM alone proves
-nothing, since a net can hide its gradients; so PGD and AutoAttack stand beside it. A norm says how a change is measured:
-inf by its largest entry, 2 by its length. Nothing here is chosen to look good: the settings are the published
+nothing, since a net can hide its gradients; so PGD and AutoAttack stand beside it. A norm says how a change is
+measured: inf by its largest entry, 2 by its length. Nothing here is chosen to look good: the settings are the published
 ones.</p>"""
 
 
@@ -70,12 +71,20 @@ def curve(norm: str, one: Mapping[str, Any], proved: Mapping[str, Any]) -> str:
             lines[NAMES[name]] = one["sizes"], y
     if norm in proved.get("intervals", {}):
         lines["proved by intervals"] = one["sizes"], proved["intervals"][norm]
-    single = [f"{NAMES[name]} {short(value)} % at {short(size)}" for name, values in one["accuracy"].items()
-              if NAMES[name] not in lines for size, value in zip(one["sizes"], values, strict=True)
+    single = [f"{NAMES[name]}: {short(value)} % still right at {short(size)}"
+              for name, values in one["accuracy"].items() if NAMES[name] not in lines for size, value in zip(one["sizes"], values, strict=True)
               if value is not None]  # fmt: skip
-    half = [f"{NAMES[name]}: half are misled at {short(value)}" for name, value in one["median"].items() if value is not None]
+    half = [
+        f"{NAMES[name]}: half are misled at {short(value)}"
+        for name, value in one["median"].items()
+        if value is not None
+    ]
     note = f'<p class="quiet">{words(". ".join([*single, *half]))}</p>' if single or half else ""
-    drawn = chart(f"Norm {norm}: % still right", lines, "size of the change", "% right", logy=False) if len(one["sizes"]) > 1 else ""
+    drawn = (
+        chart(f"Norm {norm}: % still right", lines, "size of the change", "% right", logy=False)
+        if len(one["sizes"]) > 1
+        else ""
+    )
     return f"<div>{drawn}{note}</div>"
 
 
@@ -111,7 +120,9 @@ def percent(chance: float) -> str:
 
 def broken(norm: str, one: Mapping[str, Any]) -> str:
     """How many each attack misled at one size."""
-    body = [(NAMES.get(name, name), count, ABOUT.get(NAMES.get(name, name), "")) for name, count in one["broken"].items()]
+    body = [
+        (NAMES.get(name, name), count, ABOUT.get(NAMES.get(name, name), "")) for name, count in one["broken"].items()
+    ]
     return (f"<p>Norm {norm}, size {short(one['size'])}: of those that were right, so many are misled.</p>"
             + grid(["Attack", "Misled", "What it does"], body))  # fmt: skip
 
@@ -130,7 +141,9 @@ def each(found: Mapping[str, Any]) -> str:
     """Every example: what it is, what misled it, how near it was. Folded."""
     body = []
     for row in found["rows"][:500]:
-        by = "; ".join(f"{norm}: {', '.join(NAMES[m] for m in names)}" for norm, names in row["misled_by"].items() if names)
+        by = "; ".join(
+            f"{norm}: {', '.join(NAMES[m] for m in names)}" for norm, names in row["misled_by"].items() if names
+        )
         near = "; ".join(f"{norm}: {min(values):.3g}" for norm, found_ in row["nearest"].items()
                          if (values := [v for v in found_.values() if v is not None]))  # fmt: skip
         right = "" if row["said"] == row["target"] else f" (is {row['target']})"

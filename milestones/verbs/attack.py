@@ -22,7 +22,7 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     group.add_argument("--norm", nargs="+", choices=("inf", "2"), default=["inf", "2"],
                        help="how a change is measured: by its largest entry, or by its length [inf 2]")  # fmt: skip
     group.add_argument("--eps", nargs="+", type=float, default=[], metavar="SIZE",
-                       help="sizes in parts of the legal range; of a table, in spreads of its columns [a curve]")  # fmt: skip
+                       help="sizes in parts of the legal range; of a table, in its spreads [a curve]")  # fmt: skip
     group.add_argument("--method", nargs="+", choices=METHODS, default=list(USUAL), metavar="METHOD",
                        help=f"of {', '.join(METHODS)} [{' '.join(USUAL)}]")  # fmt: skip
     group.add_argument("--examples", type=int, default=0, help=f"of the test data [{EXAMPLES}, or what fits a minute]")
@@ -69,9 +69,9 @@ def lines(found: Mapping[str, Any], where: str) -> list[str]:
                      f"  {name}: fewer than half are misled"]  # fmt: skip
     for one in found["shown"][:8]:
         before, after = one["before"], one["after"]
-        line = f"{one['name']}: {before['label']} {100 * before['chance']:.1f} % -> {after['label']} {100 * after['chance']:.1f} %"
+        was, now = (f"{each['label']} {100 * each['chance']:.1f} %" for each in (before, after))
         file = f"; difference x {one['magnified']:.0f}: {where}/{one['files'][1]}" if one["files"] else ""
-        text += [f"{line} ({one['method']}, norm {one['norm']}, {one['distance']:.3g}){file}"]
+        text += [f"{one['name']}: {was} -> {now} ({one['method']}, norm {one['norm']}, {one['distance']:.3g}){file}"]
     text += [one["words"] for one in found["more"]]
     text += [f"certified: {line}" for line in found["certified"].get("words", [])]
     return [*text, *(f"beware: {flag}" for flag in found["flags"]), found["verdict"]]

@@ -1,4 +1,4 @@
-"""The study of how a run is misled: attacks at several sizes, the nearest misleading inputs, signs of a false safety."""
+"""The study of how a run is misled: attacks at several sizes, the nearest misleading inputs, signs of false safety."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -63,7 +64,9 @@ def task_of(subject: Subject) -> Task:
     x = probe.input.detach().float()
     if math.isfinite(probe.low) and math.isfinite(probe.high):
         unit = probe.high - probe.low
-        return Task(probe.scores, x, probe.target, probe.low, probe.high, unit, "in parts of the legal range", torch.clone)
+        return Task(
+            probe.scores, x, probe.target, probe.low, probe.high, unit, "in parts of the legal range", torch.clone
+        )
     mean, spread = (torch.tensor(facts.get(key, 0.0), dtype=torch.float32).flatten() for key in ("mean", "spread"))
     if x.dim() == 2 and len(mean) == len(spread) == x.shape[1]:
         spread = spread.where(spread > 0, torch.ones_like(spread))
@@ -72,7 +75,9 @@ def task_of(subject: Subject) -> Task:
             return u * spread + mean
 
         words = "in spreads of the training data"
-        return Task(lambda u: probe.scores(back(u)), (x - mean) / spread, probe.target, -math.inf, math.inf, 1.0, words, back)
+        return Task(
+            lambda u: probe.scores(back(u)), (x - mean) / spread, probe.target, -math.inf, math.inf, 1.0, words, back
+        )
     return Task(probe.scores, x, probe.target, probe.low, probe.high, 1.0, "in the input's own units", torch.clone)
 
 
@@ -155,9 +160,17 @@ def pace(task: Task) -> float:
     return (time.perf_counter() - begin) / len(few.input) * 0.6  # the rest sizes the chunks
 
 
-def swept(norm: str, task: Task, right: Tensor, args: argparse.Namespace, chosen: Sequence[str], say: Say) -> dict[str, Any]:
+def swept(
+    norm: str, task: Task, right: Tensor, args: argparse.Namespace, chosen: Sequence[str], say: Say
+) -> dict[str, Any]:
     """All attacks in one norm: what is still right at each size, and what is nearest."""
-    kind = "free" if not math.isfinite(task.high) else "colour" if task.input.dim() == 4 and task.input.shape[1] == 3 else "grey"
+    kind = (
+        "free"
+        if not math.isfinite(task.high)
+        else "colour"
+        if task.input.dim() == 4 and task.input.shape[1] == 3
+        else "grey"
+    )
     sizes = sorted(args.eps) if args.eps else list(SIZES[norm, kind])
     count, seed = len(right), args.seed
     sized: dict[str, Callable[[Ball], Tensor]] = {
@@ -170,7 +183,15 @@ def swept(norm: str, task: Task, right: Tensor, args: argparse.Namespace, chosen
         "carlini": lambda ball: carlini(task.scores, task.input, task.target, ball),
     }
     accuracy: dict[str, Cells] = {}
-    one: dict[str, Any] = {"sizes": sizes, "accuracy": accuracy, "loss": {}, "median": {}, "by": {}, "far": {}, "best": {}}
+    one: dict[str, Any] = {
+        "sizes": sizes,
+        "accuracy": accuracy,
+        "loss": {},
+        "median": {},
+        "by": {},
+        "far": {},
+        "best": {},
+    }
     wrong: dict[str, list[Tensor]] = {}
     for name in (n for n in sized if n in chosen):
         say(f"norm {norm}: {name}")
@@ -227,8 +248,8 @@ def masking(task: Task, norms: Mapping[str, Any], right: Tensor, args: argparse.
         if one["broken"].get("Square", 0):
             count = one["broken"]["Square"]
             flags.append(f"norm {norm}: Square, which sees no gradient, misleads {count} that gradients did not")
-        falls = [x for x, y in zip(loss, loss[1:], strict=False) if x is not None and y is not None and y < x - 0.05 * abs(x)]
-        if falls and "pgd" in a and a["pgd"][-1]:
+        steps = [(x, y) for x, y in pairwise(loss) if x is not None and y is not None]
+        if any(y < x - 0.05 * abs(x) for x, y in steps) and "pgd" in a and a["pgd"][-1]:
             flags.append(f"norm {norm}: PGD's loss does not rise with the size")
     if "inf" in norms and "pgd" in norms["inf"]["accuracy"] and math.isfinite(task.high):
         few = task.at(right.nonzero()[:EXTREME, 0])
@@ -253,7 +274,7 @@ def extra(name: str, task: Task, norm: str, one: Mapping[str, Any], labels: Sequ
         text = (f"universal, norm {norm}: one change of {one['size']:.3g}, made on {half} examples, misleads "
                 f"{share:.1f} % of {len(miss)} others")  # fmt: skip
         return {"norm": norm, "size": one["size"], "misled": share, "words": text,
-                "pictures": {f"universal-{norm}.png": magnified(change[0])[0]} if change.dim() == 4 else {}}  # fmt: skip
+                "pictures": {f"universal-{norm}.png": magnified(change[0])[0]} if pictured(task) else {}}  # fmt: skip
     aim = int(torch.bincount(few.target, minlength=len(labels)).argmin())
     sticker = patch(few.scores, few.input, aim, few.low, few.high, seed=seed)
     place = places(len(few.input), 0.4, torch.Generator().manual_seed(seed + 1))
@@ -261,7 +282,10 @@ def extra(name: str, task: Task, norm: str, one: Mapping[str, Any], labels: Sequ
     other = few.target != aim
     share = 100 * float((said(few.scores, x, 64).argmax(-1) == aim)[other].float().mean()) if bool(other.any()) else 0.0
     text = f"patch: a sticker of 0.4 of the side turns {share:.1f} % of {int(other.sum())} into {labels[aim]!r}"
-    pictures = {"patch.png": picture(sticker[0], few), **{f"patch-{i + 1}.png": picture(x[i], few) for i in range(min(4, len(x)))}}
+    pictures = {
+        "patch.png": picture(sticker[0], few),
+        **{f"patch-{i + 1}.png": picture(x[i], few) for i in range(min(4, len(x)))},
+    }
     return {"aim": labels[aim], "misled": share, "words": text, "pictures": pictures}
 
 
@@ -290,7 +314,8 @@ def certificates(subject: Subject, task: Task, norms: Mapping[str, Any], right: 
     good = done.answer == few.target
     radius = sorted((done.radius[good] / task.unit).tolist())
     found["smoothing"] = {
-        "sigma": sigma, "draws": draws, "alpha": 0.001, "examples": len(good), "right": 100 * float(good.float().mean()),
+        "sigma": sigma, "draws": draws, "alpha": 0.001, "examples": len(good),
+        "right": 100 * float(good.float().mean()),
         "abstained": 100 * float((done.answer == ABSTAIN).float().mean()), "radii": radius,
     }  # fmt: skip
     half = f", half of those with a radius of {statistics.median(radius):.3g} or more" if radius else ""
@@ -313,11 +338,12 @@ def show(subject: Subject, task: Task, norms: Mapping[str, Any], clean: Tensor) 
                 after = task.scores(x[i : i + 1])[0].softmax(-1)
                 item: dict[str, Any] = {
                     "name": subject.names[i], "norm": norm, "method": method,
-                    "size": one["size"], "distance": float(distance(x[i : i + 1], task.input[i : i + 1], norm) / task.unit),
+                    "size": one["size"],
+                    "distance": float(distance(x[i : i + 1], task.input[i : i + 1], norm) / task.unit),
                     "before": said_of(clean[i].softmax(-1), subject.labels), "after": said_of(after, subject.labels),
                     "files": [], "magnified": 1.0, "changes": [],
                 }  # fmt: skip
-                if raw.dim() == 4 and raw.shape[1] in (1, 3) and math.isfinite(task.high):
+                if pictured(task):
                     stem = f"{norm}-{method}-{i + 1}"
                     change, item["magnified"] = magnified((new - raw)[0])
                     names = [f"{stem}-{part}.png" for part in ("before", "difference", "after")]
@@ -331,11 +357,18 @@ def show(subject: Subject, task: Task, norms: Mapping[str, Any], clean: Tensor) 
     return shown, files
 
 
+def pictured(task: Task) -> bool:
+    """Whether an input can be drawn."""
+    return task.input.dim() == 4 and task.input.shape[1] in (1, 3) and math.isfinite(task.high - task.low)
+
+
 def changes(raw: Tensor, new: Tensor, facts: Mapping[str, Any], most: int = 6) -> list[list[Any]]:
     """The entries that changed most: name, before, after."""
     names = facts.get("names") or []
     order = (new - raw).abs().argsort(descending=True)[:most].tolist()
-    return [[str(names[k]) if len(names) == len(raw) else f"entry {k + 1}", float(raw[k]), float(new[k])] for k in order]
+    return [
+        [str(names[k]) if len(names) == len(raw) else f"entry {k + 1}", float(raw[k]), float(new[k])] for k in order
+    ]
 
 
 def said_of(chance: Tensor, labels: Sequence[str]) -> dict[str, Any]:
@@ -349,7 +382,7 @@ def picture(x: Tensor, task: Task) -> bytes:
 
 
 def magnified(change: Tensor) -> tuple[bytes, float]:
-    """The PNG of a change "C H W", grey where there is none, and by how much it was multiplied, in the input's units."""
+    """The PNG of a change "C H W", grey where there is none, and by how much it was multiplied."""
     most = float(change.abs().max())
     times = 127 / most if most else 1.0
     return Image.of((128 + times * change).round()).encode()[1], times
