@@ -174,8 +174,8 @@ def carlini(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "
 
 
 def trailing(scores: Float[Tensor, "B K"], target: Int[Tensor, "B"]) -> Float[Tensor, "B"]:
-    """How far the true class is ahead of the best other one, and 0 where it is behind (Carlini & Wagner 2017, f6; behind by
-    more than rounding)."""
+    """How far the true class is ahead of the best other one, and 0 where it is behind by more than rounding (Carlini & Wagner
+    2017, f6)."""
     return (2 * CLEAR * (1 + scores.detach().abs().amax(1)) - margin(scores, target)).clamp(min=0)
 
 
