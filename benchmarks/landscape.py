@@ -115,7 +115,8 @@ def main() -> int:
     size, examples, repeats = (9, 100, 1) if args.quick else (51, 2000, args.repeats)
     cases: Value = {}
     for cpu, env in measure.instruction_sets().items():
-        question = {"size": size, "examples": examples, "threads": min(2, os.cpu_count() or 1)}
+        threads = 1 if args.quick else min(2, os.cpu_count() or 1)
+        question = {"size": size, "examples": examples, "threads": threads}
         once = functools.partial(ask, command, question, env, tries)
         each = [results.part(f"{cpu}/{k}", once) for k in range(repeats)]
         names = ("plane", "first_view", "eigenvalues", "whole")

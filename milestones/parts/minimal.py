@@ -22,7 +22,12 @@ EDGE = 0.99  # of tanh's range: where the legal range ends, so that a black pixe
 
 def past(scores: Float[Tensor, "B K"], target: Int[Tensor, "B"]) -> Bool[Tensor, "B"]:
     """Where the border is crossed by more than rounding, which is other in other company."""
-    return margin(scores, target) > CLEAR * (1 + scores.abs().amax(1))
+    return margin(scores, target) > CLEAR * reach(scores)
+
+
+def reach(scores: Tensor) -> Tensor:
+    """From the lowest score to the highest."""
+    return scores.amax(1) - scores.amin(1)
 
 
 def distance(a: Float[Tensor, "B ..."], b: Float[Tensor, "B ..."], norm: str) -> Float[Tensor, "B"]:
@@ -40,7 +45,7 @@ def deepfool(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, 
     clean = said(scores, input, most := room(scores, input))
     left = (clean.argmax(-1) == target).nonzero()[:, 0]
     rivals = clean.scatter(1, target[:, None], -torch.inf).topk(min(classes, clean.shape[1]) - 1).indices
-    found, x, scale = input.clone(), input[left], 1 + clean.abs().amax(1)
+    found, x, scale = input.clone(), input[left], reach(clean)
     for _ in range(steps):
         if not len(left):
             break
@@ -88,16 +93,16 @@ def onto(x: Float[Tensor, "B ..."], pull: Float[Tensor, "B ..."], need: Float[Te
     weight = way.abs()
     space = space.where(weight > 0, torch.zeros_like(space))
     pace = torch.ones_like(weight) if ball.norm == "inf" else weight
-    reach = torch.zeros_like(need)
+    far = torch.zeros_like(need)
     for _ in range(NEWTON):
-        ahead = reach[:, None] * pace
+        ahead = far[:, None] * pace
         gap = need - (weight * torch.minimum(ahead, space)).sum(1)
         gain = (weight * pace * (ahead < space)).sum(1)
         open_ = (gap > 1e-6 * need) & (gain > 0)
         if not bool(open_.any()):
             break
-        reach = torch.where(open_, reach + gap / gain.clamp(min=torch.finfo(gain.dtype).tiny), reach)
-    return (way.sign() * torch.minimum(reach[:, None] * pace, space)).view(x.shape)
+        far = torch.where(open_, far + gap / gain.clamp(min=torch.finfo(gain.dtype).tiny), far)
+    return (way.sign() * torch.minimum(far[:, None] * pace, space)).view(x.shape)
 
 
 @torch.no_grad()
@@ -174,9 +179,9 @@ def carlini(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "
 
 
 def trailing(scores: Float[Tensor, "B K"], target: Int[Tensor, "B"]) -> Float[Tensor, "B"]:
-    """How far the true class is ahead of the best other one, and 0 where it is behind (Carlini & Wagner 2017, f6; behind by
-    more than rounding)."""
-    return (2 * CLEAR * (1 + scores.detach().abs().amax(1)) - margin(scores, target)).clamp(min=0)
+    """How far the true class is ahead of the best other one, and 0 where it is behind by more than rounding (Carlini &
+    Wagner 2017, f6)."""
+    return (2 * CLEAR * reach(scores.detach()) - margin(scores, target)).clamp(min=0)
 
 
 @torch.no_grad()

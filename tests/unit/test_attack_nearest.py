@@ -37,8 +37,9 @@ def test_distance_of_a_linear_net_is_exact(method: Any, norm: Any) -> None:
     want = exact(scores, weight, x, target, norm)
     far = distance(found, x, norm)
     assert bool((far >= want * (1 - 1e-9)).all()), "nothing is nearer than the border"
-    # FAB keeps what lies within its overshoot of 5 % and its step back of a tenth.
-    assert torch.allclose(far, want, rtol=2e-4 if method is deepfool else 6e-3)
+    # Halving leaves 1 / 4096, and the border is crossed by 1e-5 of the scores; FAB keeps what lies within its overshoot
+    # of 5 % and its step back of a tenth.
+    assert torch.allclose(far, want, rtol=3e-4 if method is deepfool else 6e-3, atol=1e-4)
 
 
 def test_carlini_is_near_the_exact_distance_of_a_linear_net() -> None:
