@@ -16,7 +16,7 @@ from .landscape import Terrain, joined
 Product = Callable[[Tensor], Tensor]
 """The Hessian times a vector "D"."""
 
-WITHIN = 0.01  # of an eigenvalue: how large its bound may be
+WITHIN = 2e-3  # of an eigenvalue: how large its bound may be; a looser one may be the next one's
 MOST = 250  # Lanczos steps of one run
 MEMORY = 1 << 28  # numbers that the vectors of one run may take
 STEP = 2e-3  # of the weights' length: how far to go for a difference of gradients
@@ -182,8 +182,8 @@ def done(found: tuple[Tensor, Tensor, Tensor], count: int, floor: float, within:
     scale = 1e-3 * float(values.abs().max())
     small = bounds <= within * values.abs().clamp_min(scale)
     above = int((values > floor).sum()) if floor > -math.inf else count
-    if above == 0:  # none is larger: enough that the largest is near its end
-        return float(bounds[0]) <= max(10 * within * abs(floor), scale)
+    if above == 0:  # none is larger, once the largest of them is found
+        return float(bounds[0]) <= max(within * abs(floor), scale)
     return bool(small[: min(above, count)].all())
 
 
