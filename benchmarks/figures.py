@@ -37,6 +37,7 @@ PAGES = {
     "depth": ["depth"],
     "resnet": ["resnet", "resnet fashion", "resnet fashion long"],
 }
+ELSEWHERE = {"adversarial": "nets", "scenes": "pages"}  # pages with a benchmark of their own: what its summary has
 WIDTH, INDENT, MOST_LINES = 110, 12, 5
 TITLES = {
     "keras-tensorflow": "Keras (TensorFlow)",
@@ -501,7 +502,27 @@ def docstring(text: str, parts: list[str], found: Value | None) -> str:
         if measured[0][1]["device"] == "cpu"
         else f"on {measured[0][1]['device']}"
     )
-    body = textwrap.wrap("; ".join(sentences) + f"; {device}.", WIDTH - INDENT, break_long_words=False)
+    return written(text, "; ".join(sentences) + f"; {device}.")
+
+
+def brief(text: str, found: Value | None, part: str) -> str:
+    """The text of a page with the Result of its docstring as its own benchmark measured it: all scores of its net."""
+    if found is None:
+        return text
+    sentences = []
+    for name, page in found["summary"][part].items():
+        scores = {key: one for key, one in page["scores"].items() if not key.startswith("standard_")}
+        first = next(iter(scores.values()))
+        n = first["seeds"]["n"]
+        told = ", ".join(f"{key} {number(one['seeds']['mean'])}" for key, one in scores.items())
+        sentences.append(f"{name}: {told} {first['unit']}, {n} seed{'s' * (n > 1)}, {page['seconds']['mean']:.0f} s")
+    machine = found["machine"]
+    return written(text, "; ".join(sentences) + f"; on {machine['cores']} cores of {machine['cpu']}.")
+
+
+def written(text: str, result: str) -> str:
+    """The text of a page with this Result in its docstring."""
+    body = textwrap.wrap(result, WIDTH - INDENT, break_long_words=False)
     if len(body) > MOST_LINES:
         sys.exit(f"expected at most {MOST_LINES} lines for Result, got {len(body)}: {' '.join(body)}")
     end = text.index('"""', 3)
@@ -523,6 +544,9 @@ def main() -> int:
         path = ROOT / "milestones" / "systems" / f"{page}.py"
         if path.exists():
             changes[path] = lambda text, parts=parts: docstring(text, parts, digits)
+    for page, part in ELSEWHERE.items():
+        path = ROOT / "milestones" / "systems" / f"{page}.py"
+        changes[path] = lambda text, page=page, part=part: brief(text, result(page), part)
     for path, change in changes.items():
         before = path.read_text(encoding="utf-8")
         after = change(before)
