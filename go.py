@@ -208,7 +208,8 @@ def bench(words: list[str]) -> int:
         return 0
     python, env, peers = project(), dict(os.environ), ("benchmarks/peers.txt",)
     if os.path.exists(os.path.join(ROOT, *peers)):
-        phases = [("installing the peers that benchmarks compare with (large)", ["-r", *peers])]
+        # --no-deps: the file is complete, and what it leaves out (torchvision) shall not come by another's wish
+        phases = [("installing the peers that benchmarks compare with (large)", ["--no-deps", "-r", *peers])]
         env["MILESTONES_PEERS"] = environment(".venv-peers", peers, phases)
     worst = 0
     for name in names or list(listed):

@@ -23,7 +23,7 @@ from typing import Any
 from measure import HERE, ROOT, Value, machine, say
 
 RESULTS = HERE / "results"
-PACKAGES = ("torch", "numpy", "keras", "tensorflow", "lightning", "skorch", "scikit-learn")
+PACKAGES = ("torch", "numpy", "keras", "tensorflow", "lightning", "skorch", "scikit-learn", "captum", "grad-cam")
 
 
 def versions(python: str) -> Value:

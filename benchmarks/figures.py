@@ -37,6 +37,7 @@ PAGES = {
     "depth": ["depth"],
     "resnet": ["resnet", "resnet fashion", "resnet fashion long"],
 }
+ELSEWHERE = {"adversarial": "nets", "scenes": "pages"}  # pages with a benchmark of their own: what its summary has
 WIDTH, INDENT, MOST_LINES = 110, 12, 5
 TITLES = {
     "keras-tensorflow": "Keras (TensorFlow)",
@@ -348,6 +349,101 @@ TRAINED = {
     "wide": "`resnet` at width 64, 60 updates",
     "large": "`alexnet` at 224 pixels, batch 64",
 }
+
+
+def range_of(ratio: Value) -> str:
+    """A ratio of one run: the median, and the smallest and largest pair."""
+    return f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})"
+
+
+def headed(*names: str) -> list[str]:
+    """The first two lines of a table."""
+    return ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
+
+
+DIRTY = " While other programs took processor time;"
+
+
+def attacks(found: Value) -> str:
+    rows = [
+        "| | peer | ours, s | peer / ours (all pairs) | misled, ours and peer | target |",
+        "|---|---|---|---|---|---|",
+    ]
+    for key, one in found["summary"].get("speed", {}).items():
+        column, name, peer = key.split("/")
+        kind, got = name.partition(",")[0], one["found"]
+        least = found["targets"][kind] if (kind, peer) != ("DeepFool", "foolbox") else None
+        good = least is not None and one["times"]["min"] >= least and got["ours"]["success"] >= got[peer]["success"]
+        word = "" if least is None else f"{least:g}: {'reached' if good else 'missed'}"
+        rows.append(f"| {name} | {peer}, {column} | {one['ours']['median']:.2f} | {range_of(one['times'])} | "
+                    f"{got['ours']['success']:.1f} and {got[peer]['success']:.1f} % | {word} |")  # fmt: skip
+    agreed = [
+        f"{name}: {one['ours']:.1f} % right under ours, {one['reference']:.1f} under the reference's, "
+        f"{one['differ']} of {one['count']} pictures told otherwise ({one['ours_seconds']:.0f} and "
+        f"{one['reference_seconds']:.0f} s)"
+        for name, one in found["summary"].get("autoattack", {}).items()
+    ]
+    dirty = any(one["dirty"] for one in found["summary"].get("speed", {}).values())
+    note = DIRTY if dirty else ""
+    more = ["", "AutoAttack: " + "; ".join(agreed) + "."] if agreed else []
+    return "\n".join(
+        [*rows, *more, "", f"The shipped nets, test pictures.{note} `benchmarks/attacks.py` on {where(found)}."]
+    )
+
+
+def explain(found: Value) -> str:
+    rows = [
+        "| | ours, s | documented / ours | tuned / ours | largest difference | target |",
+        "|---|---|---|---|---|---|",
+    ]
+    for key, one in found["summary"]["cases"].items():
+        if key.endswith("trust strip"):
+            word = "reached" if one["ours"]["max"] <= 3 else "missed"
+            rows.append(f"| {key}, an image | {one['ours']['median']:.2f} | | | | 3 s: {word} |")
+            continue
+        word = "reached" if min(one["documented"]["median"], one["tuned"]["median"]) >= found["target"] else "missed"
+        times = " | ".join(range_of(one[column]) for column in ("documented", "tuned"))
+        rows.append(
+            f"| {key} | {one['ours']['median']:.3f} | {times} | {one['difference']:.0e} | {found['target']:g}: {word} |"
+        )
+    dirty = any(one["dirty"] for one in found["summary"]["cases"].values())
+    note = DIRTY if dirty else ""
+    return "\n".join(
+        [*rows, "", f"Captum, and pytorch-grad-cam for grad-cam.{note} `benchmarks/explain.py` on {where(found)}."]
+    )
+
+
+def landscape(found: Value) -> str:
+    rows = ["| | plane of 51 x 51, s | first view, s | five eigenvalues, s | all, s |", "|---|---|---|---|---|"]
+    names = ("plane", "first_view", "eigenvalues")
+    for cpu, one in found["summary"]["cases"].items():
+        told = {name: "reached" if one[name]["max"] <= found["targets"][name] else "missed" for name in names}
+        cells = (f"{one[name]['median']:.1f} ({found['targets'][name]:g}: {told[name]})" for name in names)
+        rows.append(f"| {cpu} | {' | '.join(cells)} | {one['whole']['median']:.0f} |")
+    error, dirty = found["summary"]["error"], any(one["dirty"] for one in found["summary"]["cases"].values())
+    note = DIRTY if dirty else ""
+    return "\n".join([
+        *rows, "", f"The shipped LeNet on 2,000 training pictures. Eigenvalues of {error['nets']} nets of about 1,000 "
+        f"weights: at most {error['worst']:.2g} % off those of the Hessian written down "
+        f"({found['targets']['error']:g} %).{note} `benchmarks/landscape.py` on {where(found)}.",
+    ])  # fmt: skip
+
+
+def adversarial(found: Value) -> str:
+    rows = headed("", "score", "here", "the paper", "training")
+    for name, page in found["summary"]["nets"].items():
+        for k, (score, one) in enumerate(page["scores"].items()):
+            seeds = f"{one['seeds']['mean']:.1f} % (seeds {one['seeds']['n']})"
+            paper = f"{one['paper']:.1f} %" if one.get("paper") else "-"
+            took = f"{page['training_seconds']:.0f} s" if not k else ""
+            rows.append(f"| {name if not k else ''} | `{score}` | {seeds} | {paper} | {took} |")
+        for must in page["musts"]:
+            word = f"{'at least' if must['least'] else 'at most'} {must['bound']:g}"
+            told = "reached" if must["reached"] else "missed"
+            rows.append(f"| | {must['what']}: {must['value']:.1f} | {word}: {told} | | |")
+    return "\n".join([*rows, "", f"`benchmarks/adversarial.py` on {where(found)}."])
+
+
 BLOCKS: dict[str, tuple[str, Callable[[Value], str]]] = {
     "timeline": ("digits", timeline),
     "speed": ("lenet", speed),
@@ -360,6 +456,10 @@ BLOCKS: dict[str, tuple[str, Callable[[Value], str]]] = {
     "faults": ("faults", faults),
     "doctor": ("doctor", doctor),
     "ensemble": ("ensemble", ensemble),
+    "attacks": ("attacks", attacks),
+    "explain": ("explain", explain),
+    "landscape": ("landscape", landscape),
+    "adversarial": ("adversarial", adversarial),
 }
 
 
@@ -402,7 +502,27 @@ def docstring(text: str, parts: list[str], found: Value | None) -> str:
         if measured[0][1]["device"] == "cpu"
         else f"on {measured[0][1]['device']}"
     )
-    body = textwrap.wrap("; ".join(sentences) + f"; {device}.", WIDTH - INDENT, break_long_words=False)
+    return written(text, "; ".join(sentences) + f"; {device}.")
+
+
+def brief(text: str, found: Value | None, part: str) -> str:
+    """The text of a page with the Result of its docstring as its own benchmark measured it: all scores of its net."""
+    if found is None:
+        return text
+    sentences = []
+    for name, page in found["summary"][part].items():
+        scores = {key: one for key, one in page["scores"].items() if not key.startswith("standard_")}
+        first = next(iter(scores.values()))
+        n = first["seeds"]["n"]
+        told = ", ".join(f"{key} {number(one['seeds']['mean'])}" for key, one in scores.items())
+        sentences.append(f"{name}: {told} {first['unit']}, {n} seed{'s' * (n > 1)}, {page['seconds']['mean']:.0f} s")
+    machine = found["machine"]
+    return written(text, "; ".join(sentences) + f"; on {machine['cores']} cores of {machine['cpu']}.")
+
+
+def written(text: str, result: str) -> str:
+    """The text of a page with this Result in its docstring."""
+    body = textwrap.wrap(result, WIDTH - INDENT, break_long_words=False)
     if len(body) > MOST_LINES:
         sys.exit(f"expected at most {MOST_LINES} lines for Result, got {len(body)}: {' '.join(body)}")
     end = text.index('"""', 3)
@@ -424,6 +544,9 @@ def main() -> int:
         path = ROOT / "milestones" / "systems" / f"{page}.py"
         if path.exists():
             changes[path] = lambda text, parts=parts: docstring(text, parts, digits)
+    for page, part in ELSEWHERE.items():
+        path = ROOT / "milestones" / "systems" / f"{page}.py"
+        changes[path] = lambda text, page=page, part=part: brief(text, result(page), part)
     for path, change in changes.items():
         before = path.read_text(encoding="utf-8")
         after = change(before)

@@ -40,7 +40,9 @@ TIMELINE = (
     Entry("zipcode", 1998, "whole numbers are read without cutting them into digits", "milestones.systems.zipcode"),
     Entry("alexnet", 2012, "large convolutional nets recognise photographs", "milestones.systems.alexnet"),
     Entry("depth", 2014, "what depth is worth at equal weights, and how a deep net starts", "milestones.systems.depth"),
+    Entry("adversarial", 2015, "changes that mislead a net, and nets that resist", "milestones.systems.adversarial"),
     Entry("resnet", 2015, "identity shortcuts make nets a hundred layers deep", "milestones.systems.resnet"),
+    Entry("scenes", 2017, "what is too large for its scene is missed, by people", "milestones.systems.scenes"),
 )
 
 

@@ -103,7 +103,7 @@ class Held(Generic[T]):
             parts.append(part)
             at, missing = at + len(part), missing - len(part)
         index = parts[0] if len(parts) == 1 else torch.cat(parts)
-        examples = self._map(self.examples, lambda field: field[index])
+        examples = self._map(self.examples, lambda field: field.index_select(0, index))  # tenfold faster for uint8
         if self.augment:
             examples = self.augment(examples, keyed(self.place.seed, "augment", step))
         if self.place.of == 1:

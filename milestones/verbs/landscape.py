@@ -35,7 +35,6 @@ def options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--examples", type=int, default=2000, help="so many, of the training examples [2000]")
     group.add_argument("--eigenvalues", type=int, default=5, help="so many, of the Hessian; 0: no curvature [5]")
     group.add_argument("--to", default="", metavar="RUN", help="another run of the page: the ways between both")
-    group.add_argument("--beside", nargs="+", default=[], metavar="RUN", help="other runs: their lines beside its own")
     group.add_argument("--path", action="store_true", help="train again, and draw the way that training took")
 
 

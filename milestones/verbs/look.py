@@ -13,6 +13,8 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 
     add_run(parser)
     parser.add_argument("inputs", metavar="INPUT", nargs="*", help="files of your own; none: what the layers learned")
+    parser.add_argument("--beside", nargs="+", default=[], metavar="RUN",
+                        help="other runs: their layers, or with --landscape their lines, beside its own")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn at random [0]")
     for part in (explain, inside, landscape):
         part.options(parser)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -40,8 +41,8 @@ def subject(args: argparse.Namespace, inputs: Sequence[str], most: int, split: s
     return of(load(args.run, args.runs, args.page), inputs, most, split)
 
 
-def of(trained: Trained, inputs: Sequence[str], most: int, split: str = "test") -> Subject:
-    """The subject of an opened run, as `subject` has it."""
+def of(trained: Trained, inputs: Sequence[str], most: int, split: str = "test", first: int = 0) -> Subject:
+    """The subject of an opened run, as `subject` has it; with `first`, its example of that number alone."""
     import torch
 
     from ..core.errors import UserError
@@ -58,8 +59,12 @@ def of(trained: Trained, inputs: Sequence[str], most: int, split: str = "test") 
     else:
         seed, choice = order_of(trained.config, trained.folder)
         source = getattr(system.prepare(trained.knobs, Place(torch.device("cpu"), seed, choice=choice)), split)
-        batch = next(iter(source.sweep(max(1, min(most, len(source))))))
-        names, data = [f"{split} {i + 1}" for i in range(len(batch[0]))], source.name
+        if first > len(source):
+            got, do = f"example {first:,}", "They are numbered from 1"
+            raise UserError(f"one of the {len(source):,} examples of {source.name}", got, do, name)
+        size = 1 if first else max(1, min(most, len(source)))
+        batch = next(itertools.islice(source.sweep(size), max(0, first - 1), None))
+        names, data = [f"{split} {(first or 1) + i}" for i in range(len(batch[0]))], source.name
     trained.model.eval().requires_grad_(False)
     probe = system.probe(trained.model, batch)
     labels = tuple(map(str, trained.facts.get("labels") or ()))
@@ -106,7 +111,7 @@ def differentiated(probe: Probe, who: str) -> Any:
     if not x.is_floating_point():
         raise UserError("an input of real numbers", f"one of {x.dtype}", "Take another run", who)
     with torch.enable_grad():
-        scores = probe.scores(x.requires_grad_())
+        scores = probe.scores(x.requires_grad_().clone())  # a net may change its input in place
         slope = torch.autograd.grad(scores.sum(), x, allow_unused=True)[0] if scores.requires_grad else None
     if slope is None:
         raise UserError("scores that can be differentiated by the input", "scores without a gradient",

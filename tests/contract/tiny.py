@@ -47,7 +47,9 @@ PAGES = {
         },
         "digits",
     ),
+    "adversarial": Tiny({"steps": 12, "standard_steps": 6, "batch": 16, "width": 4, "examples": 6}, "digits"),
     "resnet": Tiny({"steps": 20, "batch": 8, "width": 4, "side": 16}, "digits"),
+    "scenes": Tiny({"scenes": 96, "steps": 20, "batch": 8, "width": 4}),
 }
 
 

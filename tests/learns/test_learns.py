@@ -34,7 +34,9 @@ QUICK = {
     "zipcode": (8.0, 0.3, 200.0),  # percent of lines not right
     "alexnet": (2.0, 0.3, 200.0),
     "depth": (10.0, 1.0, 180.0),  # of three hidden layers, 3,000 weights; a prototype had 4.5 to 7.2 when this was set
+    "adversarial": (4.0, 0.3, 180.0),  # of unchanged pictures; the rest is in a test of its own
     "resnet": (1.2, 0.15, 200.0),
+    "scenes": (12.0, 0.5, 180.0),  # percent of scenes at the scale that fits; a prototype had 6 when this was set
 }
 
 
@@ -74,7 +76,7 @@ def error_of(report: Report) -> float:
     scores = report["scores"]
     if "error" in scores:
         return scores["error"]["value"]
-    return 100 - scores["lines_right" if "lines_right" in scores else "reached"]["value"]
+    return 100 - next(scores[name]["value"] for name in ("lines_right", "reached", "accuracy") if name in scores)
 
 
 @pytest.mark.parametrize("name", [marked(name) for name in QUICK])
@@ -100,6 +102,19 @@ def test_the_doctor_finds_nothing_wrong(name: str, quick: Callable[[str], tuple[
     assert quick(name)[0]["findings"] == []
 
 
+def test_adversarial_resists_one_step_and_says_what_more_do(quick: Callable[[str], tuple[Report, Path]]) -> None:
+    """Published: 10.6 % read rightly after one step of 0.25 before, 82.1 % after training on such pictures."""
+    scores = quick("adversarial")[0]["scores"]
+    assert scores["accuracy_fgsm"]["value"] >= 82
+    assert scores["standard_accuracy"]["value"] >= 95
+    assert scores["standard_accuracy_fgsm"]["value"] <= 40
+    for name in ("", "standard_"):
+        many, most = (scores[f"{name}accuracy_{attack}"] for attack in ("pgd", "autoattack"))
+        assert many["over"] == most["over"] >= 100
+        assert most["value"] <= many["value"] + 2, "no attack is stronger than the standard set by much"
+        assert "AutoAttack leaves" in scores[f"{name}accuracy_fgsm"]["note"]
+
+
 def test_zipcode_reads_made_pictures(quick: Callable[[str], tuple[Report, Path]]) -> None:
     """It reads at least 16 of 21, and no number, but at most once, where there is none."""
     pictures = cases()
@@ -113,7 +128,19 @@ def test_zipcode_reads_made_pictures(quick: Callable[[str], tuple[Report, Path]]
     assert sum(want == NONE != read for want, read in said) <= 1, wrong
 
 
-@pytest.mark.parametrize("name", ["mlp", "lenet1989", "lenet", "zipcode", "alexnet", "resnet"])
+def test_scenes_tells_what_is_missed_at_the_wrong_scale(quick: Callable[[str], tuple[Report, Path]]) -> None:
+    """Most mugs that fit are found, and most of those that have a giant's pixels in a scene that fits them; what is
+    missed of giants is the page's finding, and is only printed."""
+    scores = quick("scenes")[0]["scores"]
+    missed = {name: round(score["value"], 1) for name, score in scores.items()}
+    print(f"scenes: wrong, %: {missed}")
+    assert missed["miss_normal"] <= 40  # seven pixels in noise; 23 on validation scenes when this was set
+    assert missed["miss_control"] <= 20  # 8 then
+    assert missed["false_alarms_near"] <= 10
+    assert scores["miss_giant"]["over"] == scores["miss_normal"]["over"] == 1000
+
+
+@pytest.mark.parametrize("name", ["mlp", "lenet1989", "lenet", "zipcode", "alexnet", "resnet", "scenes"])
 def test_learns_eight_examples_by_heart(name: str, tmp_path: Path) -> None:
     system = page(find(name)).system
     knobs = system.presets["modern" if "modern" in system.presets else "quick"]
