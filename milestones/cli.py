@@ -66,7 +66,7 @@ def run(verb: str, words: Sequence[str]) -> int:
     parser = Parser(prog=f"milestones {verb}", description=VERBS[verb], allow_abbrev=False)
     module.add(parser, words)
     parser.add_argument("--json", action="store_true", help="standard output is one JSON object")
-    args, unknown = parser.parse_known_args(words)
+    args, unknown = parser.parse_known_intermixed_args(words)  # "look RUN --steps 9 FILE": files may come last
     if unknown:
         options = [option for action in parser._actions for option in action.option_strings]
         word = unknown[0].split("=")[0]

@@ -45,7 +45,7 @@ def wishes(**more: Any) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     options(parser)
     args = parser.parse_args([])
-    for name, value in {"run": "x", "runs": "runs", "page": "", "seed": 0, **more}.items():
+    for name, value in {"run": "x", "runs": "runs", "page": "", "seed": 0, "beside": [], **more}.items():
         setattr(args, name, value)
     return args
 
