@@ -114,14 +114,15 @@ def main() -> int:
         return 0
     files = [*project(*args.page), HERE.parent / "milestones" / "report" / "checks.py", Path(__file__)]
     results = Results("doctor", files, sys.executable, args.fresh, args.quick)
-    summary: Value = {}
     for name in args.page:
         question = {"page": name, "blocks": 4 if args.quick else BLOCKS}
         command = [sys.executable, str(HERE / "doctor.py"), "--worker"]
         env = {"PYTHONPATH": str(HERE.parent)}
         tries = 1 if args.quick else measure.TRIES
-        summary[name] = figures(results.part(name, functools.partial(ask, command, question, env, tries)))
-        say(f"{name}: {summary[name]['share']:.2f} % of the training")
+        found = figures(results.part(name, functools.partial(ask, command, question, env, tries)))
+        say(f"{name}: {found['share']:.2f} % of the training")
+    parts = results.content["parts"]  # of pages that were not asked for now, what was measured before
+    summary: Value = {entry.name: figures(parts[entry.name]) for entry in TIMELINE if entry.name in parts}
     results.write(pages=summary)
     rows = []
     for name, found in summary.items():
