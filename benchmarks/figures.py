@@ -506,12 +506,13 @@ def docstring(text: str, parts: list[str], found: Value | None) -> str:
 
 
 def brief(text: str, found: Value | None, part: str) -> str:
-    """The text of a page with the Result of its docstring as its own benchmark measured it: all scores of its net."""
+    """The text of a page with the Result of its docstring as its own benchmark measured it: the first scores of its net."""
     if found is None:
         return text
     sentences = []
     for name, page in found["summary"][part].items():
-        scores = {key: one for key, one in page["scores"].items() if not key.startswith("standard_")}
+        own = [key for key in page["scores"] if not key.startswith("standard_")]
+        scores = {key: page["scores"][key] for key in own[:6]}
         first = next(iter(scores.values()))
         n = first["seeds"]["n"]
         told = ", ".join(f"{key} {number(one['seeds']['mean'])}" for key, one in scores.items())
