@@ -506,7 +506,7 @@ def docstring(text: str, parts: list[str], found: Value | None) -> str:
 
 
 def brief(text: str, found: Value | None, part: str) -> str:
-    """The text of a page with the Result of its docstring as its own benchmark measured it: the first scores of its net."""
+    """The text of a page with its Result as its own benchmark measured it: the first scores of its net."""
     if found is None:
         return text
     sentences = []
