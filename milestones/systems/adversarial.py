@@ -180,7 +180,7 @@ def train(knobs: Knobs, model: Nets, data: Data[Labelled], run: Run) -> None:
             optimizer=torch.optim.Adam(net.parameters(), knobs.lr, fused=True), schedule=cosine(steps, steps // 20),
             average=knobs.average or None)  # fmt: skip
     if run.showing and not run.ended:
-        side, weight = data.facts["side"], next(p for p in model.hardened.parameters() if p.shape[-1] > 1)
+        side, weight = data.facts["side"], next(p for p in model.hardened.parameters() if p.dim() > 1 < p.shape[-1])
         run.show(filters=tiles(weight[:64].reshape(-1, 1, *((side, side) if weight.dim() == 2 else weight.shape[2:]))))
         run.show(**pictured(knobs, model.eval(), data))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 from milestones.core.config import changed
 from milestones.core.errors import UserError
 from milestones.core.fit import evaluate
+from milestones.core.run import Run
 from milestones.core.source import Place
 from milestones.data import Labelled
 from milestones.media import Image
@@ -228,3 +230,15 @@ def test_labels_given_decide_the_classes() -> None:
     batch = Labelled(torch.zeros(2, 1, 28, 28), torch.tensor([0, 1]))
     net = system.build(Knobs(width=2), {"labels": ["a", "b"], "mean": 0.0, "spread": 1.0, "channels": 1, "side": 28})
     assert net(batch.image).shape == (2, 2)
+
+
+@pytest.mark.parametrize("preset", system.presets)
+def test_each_preset_trains_and_shows_its_pictures(preset: str, tmp_path: Path) -> None:
+    plain = system.presets[preset]
+    few = {"steps": 1, "standard_steps": min(1, plain.standard_steps), "batch": 4, "width": 4}
+    knobs = changed(plain, few, "adversarial")
+    data = system.prepare(knobs, PLACE)
+    with Run(tmp_path, PLACE, "exact") as run:
+        system.train(knobs, system.build(knobs, data.facts), data, run)
+    shown = {file.stem.rpartition("-")[2] for file in (tmp_path / "shows").iterdir()}
+    assert {"filters", "attacked", "sizes"} <= shown, shown
