@@ -430,10 +430,11 @@ def landscape(found: Value) -> str:
 
 
 def adversarial(found: Value) -> str:
-    rows = headed("", "score", "here", "the paper", "training")
+    rows = headed("", "score", "here (95 % of the test sample)", "published", "training")
     for name, page in found["summary"]["nets"].items():
         for k, (score, one) in enumerate(page["scores"].items()):
-            seeds = f"{one['seeds']['mean']:.1f} % (seeds {one['seeds']['n']})"
+            low, high = (one["sample_interval"][edge] for edge in ("low", "high"))
+            seeds = f"{one['seeds']['mean']:.1f} % ({low:.1f} to {high:.1f}) of {one['over']:,}"
             paper = f"{one['paper']:.1f} %" if one.get("paper") else "-"
             took = f"{page['training_seconds']:.0f} s" if not k else ""
             rows.append(f"| {name if not k else ''} | `{score}` | {seeds} | {paper} | {took} |")
@@ -441,7 +442,11 @@ def adversarial(found: Value) -> str:
             word = f"{'at least' if must['least'] else 'at most'} {must['bound']:g}"
             told = "reached" if must["reached"] else "missed"
             rows.append(f"| | {must['what']}: {must['value']:.1f} | {word}: {told} | | |")
-    return "\n".join([*rows, "", f"`benchmarks/adversarial.py` on {where(found)}."])
+    firsts = {name: page["scores"]["accuracy"] for name, page in found["summary"]["nets"].items()}
+    counts = ", ".join(f"{name} {first['seeds']['n']}" for name, first in firsts.items())
+    end = (f"On {next(iter(firsts.values()))['data']}; the published nets learned from 60,000: no comparison. Seeds: "
+           f"{counts}. `benchmarks/adversarial.py` on {where(found)}.")  # fmt: skip
+    return "\n".join([*rows, "", end])
 
 
 BLOCKS: dict[str, tuple[str, Callable[[Value], str]]] = {
