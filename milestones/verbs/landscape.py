@@ -146,7 +146,7 @@ class Study:
         from ..parts.landscape import Terrain
         from ..report.evidence import learned_from
         from ..trained import order_of
-        from .retrace import beginning, sole
+        from .retrace import sole
 
         self.trained, self.args, self.began = trained, args, time.perf_counter()
         system, (seed, choice) = trained.system, order_of(trained.config, trained.folder)
@@ -159,19 +159,25 @@ class Study:
         shown = drawn(self.data.train, args.examples, args.seed)
         self.terrain = Terrain(net, loss, shown)
         self.valid = Terrain(net, loss, drawn(self.data.valid, args.examples, args.seed), statistics=shown)
-        self.start, missing = None, ""
-        try:
-            self.start = beginning(trained, self.data)
-        except UserError as problem:  # the weights that it was trained from are gone: all else can be seen
-            missing = str(problem)
+        self.start: Any = None
         self.found: dict[str, Any] = {
             "system": trained.entry.name, "run": str(trained.folder), "data": self.data.train.name,
             "examples": self.terrain.count, "valid_examples": self.valid.count, "weights": len(self.terrain.home),
             "learned_from_valid": learned_from(self.data.valid), "seed": args.seed,
             "first_member": net is not trained.model, "batch_normalised": bool(self.terrain.norms),
             "here": self.terrain.at(self.terrain.home), "valid_here": self.valid.at(self.valid.home),
-            **({"no_line": missing} if missing else {}),
         }  # fmt: skip
+
+    def begin(self) -> None:
+        """Find the weights before the first update, in a second. Where those that it was trained from are gone,
+        all else can be seen."""
+        from ..core.errors import UserError
+        from .retrace import beginning
+
+        try:
+            self.start = beginning(self.trained, self.data)
+        except UserError as problem:
+            self.found["no_line"] = str(problem)
 
     def carry_out(self, other: Trained | None, beside: Sequence[Study]) -> None:
         """All parts in their order: first what shows something at once."""
@@ -183,6 +189,8 @@ class Study:
         fill = self.fill("plane", around, window, args.size)
         next(fill)
         self.write()
+        for one in (self, *beside):
+            one.begin()
         if self.start:
             self.found["line"] = self.line()
             self.write()
