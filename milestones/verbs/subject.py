@@ -79,26 +79,35 @@ def of(trained: Trained, inputs: Sequence[str], most: int, split: str = "test", 
 
 
 def read_inputs(trained: Trained, inputs: Sequence[str]) -> tuple[Any, list[str]]:
-    """The user's files or words as the page reads them, and what each is called."""
+    """The user's files or words as the page's loss takes them, and what each is called."""
+    from ..core.errors import UserError
+
+    system, name = trained.system, trained.entry.name
+    if system.read is None:
+        raise UserError("a run that reads files", f"the page {name}, which reads none", "Leave the file out", name)
+    items, names = media_of(trained, inputs)
+    return system.read(trained.facts, items), names
+
+
+def media_of(trained: Trained, inputs: Sequence[str]) -> tuple[list[Any], list[str]]:
+    """The user's files or words as media that the page takes, and what each is called. UserError: of another kind."""
     from pathlib import Path
 
     from ..core.errors import UserError
     from ..media import read
 
-    system, name = trained.system, trained.entry.name
-    if system.read is None:
-        raise UserError("a run that reads files", f"the page {name}, which reads none", "Leave the file out", name)
+    takes = trained.system.takes
     items, names = [], []
     for word in inputs:
-        found = read(word, system.takes)
+        found = read(word, takes)
         for number, item in enumerate(found):
-            if not isinstance(item, system.takes):
-                want = " or ".join(kind.__name__.lower() for kind in system.takes)
+            if not isinstance(item, takes):
+                want = " or ".join(kind.__name__.lower() for kind in takes) or "no input"
                 got = f"{type(item).__name__.lower()} in {Path(word).name}"
-                raise UserError(want, got, "Pass a file of that kind", name)
+                raise UserError(want, got, "Pass a file of that kind", trained.entry.name)
             items.append(item)
             names.append(word if len(found) == 1 else f"{word}:{number + 1}")
-    return system.read(trained.facts, items), names
+    return items, names
 
 
 def differentiated(probe: Probe, who: str) -> Any:

@@ -23,25 +23,11 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..catalog import load
-    from ..core.errors import UserError
-    from ..media import Image, read
+    from ..media import Image
+    from .subject import media_of
 
     trained = load(args.run, args.runs, args.page)
-    takes = trained.system.takes
-    names, inputs = [], []
-    for word in args.inputs:
-        found = read(word, takes)
-        for number, item in enumerate(found):
-            if not isinstance(item, takes):
-                want = " or ".join(kind.__name__.lower() for kind in takes) or "no input"
-                raise UserError(
-                    want,
-                    f"{type(item).__name__.lower()} in {Path(word).name}",
-                    "Pass a file of that kind",
-                    trained.entry.name,
-                )
-            names.append(word if len(found) == 1 else f"{word}:{number + 1}")
-            inputs.append(item)
+    inputs, names = media_of(trained, args.inputs)
     answers = trained.use(inputs)
     if args.at_error is not None:
         needed, share = threshold(trained.folder, args.at_error, trained.entry.name)
