@@ -263,7 +263,8 @@ class Study:
 
     def curvature(self) -> dict[str, Any]:
         """The Hessian of the training loss at the solution: its largest eigenvalues, its trace, its spread."""
-        from ..parts.curvature import hessian, largest, sharpness, trace
+        from ..core.score import spread
+        from ..parts.curvature import hessian, largest, sharpness, traces
 
         began, terrain = time.perf_counter(), self.terrain
         terrain.stand(terrain.home)  # with the running means that it was trained with: at home they belong to it
@@ -271,13 +272,13 @@ class Study:
         say("curvature: eigenvalues of the Hessian")
         top = largest(product, terrain.home, self.args.eigenvalues, self.args.seed)
         seconds = time.perf_counter() - began
-        total = trace(product, terrain.home, PROBES, self.args.seed)
+        total = spread(traces(product, terrain.home, PROBES, self.args.seed))
         return {
             "eigenvalues": [finite(value) for value in top.values], "bounds": [finite(one) for one in top.bounds],
             "lowest": finite(top.lowest), "nodes": [finite(one) for one in top.nodes],
             "shares": [finite(one) for one in top.weights], "exact": exact, "products": top.products,
-            "eigenvalue_seconds": round(seconds, 2), "trace": finite(total.value), "trace_low": finite(total.low),
-            "trace_high": finite(total.high), "probes": total.products,
+            "eigenvalue_seconds": round(seconds, 2), "trace": finite(total["mean"]), "trace_low": finite(total["low"]),
+            "trace_high": finite(total["high"]), "probes": PROBES,
             "slope": finite(float(terrain.slope().double().norm())), "sharpness": finite(sharpness(terrain)),
             "seconds": round(time.perf_counter() - began, 2),
         }  # fmt: skip
