@@ -1,7 +1,7 @@
 """./go: makes the project's environment where it is missing, then passes its words on.
 
     ./go train lenet             any verb of milestones (with no word: this help)
-    ./go check [STAGE ...]       the tests, in order: style unit contract golden learns
+    ./go check [STAGE ...]       the tests, in order: style unit contract golden browser learns
                [--all]           the slow ones too; from the first other option on, words go to pytest
     ./go bench [NAME ...]        runs benchmarks/NAME.py; with no name it lists them
                [--all]           all of them; from the first other option on, words go to the scripts
@@ -26,7 +26,7 @@ import time
 ROOT = os.path.dirname(os.path.abspath(__file__))
 WINDOWS = os.name == "nt"
 FREE = "Free some and run ./go again."
-STAGES = ("style", "unit", "contract", "golden", "learns")
+STAGES = ("style", "unit", "contract", "golden", "browser", "learns")
 NEEDED_GB = 3  # 2 for an environment with the CPU build of PyTorch, the rest for pip's temporary files
 
 

@@ -51,7 +51,11 @@ def train(words: list[str], seeds: int, quick: bool) -> Value:
             sys.exit(f"failed with {done['code']}: {words}\n{done['err'][-2000:]}")
         answer = json.loads(done["out"].strip().splitlines()[-1])
         here = tempfile.gettempdir() + "/"  # folders of this machine do not belong into the results
-        answer, typed = (json.loads(json.dumps(found).replace(here, "")) for found in (answer, words))
+        data = os.environ.get("MILESTONES_DATA", "").rstrip("/") + "/"
+        answer, typed = (
+            json.loads(json.dumps(found).replace(here, "").replace(data if len(data) > 1 else here, ""))
+            for found in (answer, words)
+        )
         reports = answer.get("runs", [answer])
         names = (
             "seed",
@@ -87,7 +91,7 @@ def summed(part: Value) -> Value:
     runs, scores = part["runs"], {}
     for name, first in runs[0]["scores"].items():
         found = [one["scores"][name] for one in runs]
-        same = ("unit", "data", "split", "over", "paper", "paper_data")
+        same = ("unit", "data", "split", "over", "paper", "paper_data", "note")
         sample = {edge: sum(score[edge] for score in found) / len(found) for edge in ("low", "high")}
         values = [score["value"] for score in found]
         group = part["group"].get(name, {})

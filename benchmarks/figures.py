@@ -2,9 +2,9 @@
 
     python benchmarks/figures.py [--check]
 
-It reads results/*.json only. In a Markdown file it replaces what stands between `<!-- figures:NAME -->` and
-`<!-- /figures -->` (NAME: a key of BLOCKS); in a page's docstring the text of the field
-Result. With --check nothing is written: the difference is printed and the exit code is 1.
+It reads results/*.json, and the reports of the runs that ship. In a Markdown file it replaces what stands between
+`<!-- figures:NAME -->` and `<!-- /figures -->` (NAME: a key of BLOCKS or of SHIPPED); in a page's docstring the text
+of the field Result. With --check nothing is written: the difference is printed and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import math
 import re
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ PAGES = {
     "resnet": ["resnet", "resnet fashion", "resnet fashion long"],
 }
 ELSEWHERE = {"adversarial": "nets", "scenes": "pages"}  # pages with a benchmark of their own: what its summary has
+SEQUENCES = ("dynamics", "lstm", "sounds", "speech", "translator", "captions", "frames", "eeg", "transformer")
+SHIPPED = {"shipped": SEQUENCES, "shipped_texts": ("gpt", "charrnn", "words", "vectors", "memory", "logic", "stack")}
 WIDTH, INDENT, MOST_LINES = 110, 12, 5
 TITLES = {
     "keras-tensorflow": "Keras (TensorFlow)",
@@ -449,6 +451,78 @@ def adversarial(found: Value) -> str:
     return "\n".join([*rows, "", end])
 
 
+def shipped(pages: Sequence[str]) -> str:
+    """Each score of these pages' runs that ship: one seed each, as their report.json has it."""
+    lines = ["| page | score | the run that ships | 95 %, test sample | data |", "|---|---|---|---|---|"]
+    for name in pages:
+        report = json.loads((ROOT / "milestones" / "shipped" / name / "report.json").read_text(encoding="utf-8"))
+        for score, one in report["scores"].items():
+            lines.append(f"| `{name}` | {score} | {number(one['value'])} {one['unit']} | "
+                         f"{number(one['low'])} to {number(one['high'])} | {one['data']} |")  # fmt: skip
+    return "\n".join([*lines, "", "One seed each, by the commands in `benchmarks/ship.py`."])
+
+
+def speech(found: Value) -> str:
+    """Misread words of real recordings of digits, by the parts that were measured."""
+    lines = ["| `speech` on fsdd | words misread, % | 95 %, test sample | seeds | training |", "|---|---|---|---|---|"]
+    for name, page in found["summary"]["pages"].items():
+        one, n = page["scores"]["word_error"], page["scores"]["word_error"]["seeds"]["n"]
+        low, high = (number(one["sample_interval"][edge]) for edge in ("low", "high"))
+        lines.append(f"| {name} | {number(one['seeds']['mean'])} | {low} to {high} | {n} | "
+                     f"{page['seconds']['mean']:.0f} s |")  # fmt: skip
+    told = "Real recordings of spoken digits; in the official split (`index`) speakers are shared."
+    return "\n".join([*lines, "", f"{told} {where(found)}."])
+
+
+def recurrent(found: Value) -> str:
+    """Sequences a second on which an LSTM learns, beside each peer."""
+    titles = {"packed": "PyTorch, packed", "keras-tensorflow": TITLES["keras-tensorflow"]}
+    rows = ["| LSTM, both directions | length | ours, sequences/s | peer | ours / peer | target |",
+            "|---|---|---|---|---|---|"]  # fmt: skip
+    for key, value in found["summary"].items():
+        if key.count("/") != 3:  # what a page reaches stands elsewhere
+            continue
+        sort, length, column, who = key.split("/")
+        times, target = value["times"], found["targets"][who]
+        word = "reached" if times["min"] >= target else "missed" if times["max"] < target else "not decided"
+        dirty = " (disturbed)" if value["dirty"] else ""
+        rows.append(f"| {titles[who]}, {column}, {sort}{dirty} | {length} | {value['ours']['mean']:.0f} | "
+                    f"{value['peer']['mean']:.0f} | {times['mean']:.1f} ({times['min']:.1f} to {times['max']:.1f}) | "
+                    f"{target:g}: {word} |")  # fmt: skip
+    return "\n".join([*rows, "", f"128 units, batches of 32; `benchmarks/lstm.py` on {where(found)}."])
+
+
+def translation(found: Value) -> str:
+    """What the translators reach on each set of pairs: sentences that are right, and BLEU."""
+    rows = ["| | exact | BLEU | seeds | training |", "|---|---|---|---|---|"]
+    for name, page in found["summary"]["pages"].items():
+        cells = []
+        for key in ("exact", "bleu"):
+            one = page["scores"].get(key)
+            low, high = (number(one["sample_interval"][edge]) for edge in ("low", "high")) if one else ("", "")
+            cells.append(f"{number(one['seeds']['mean'])} ({low} to {high})" if one else "-")
+        dirty = " (disturbed)" if page["dirty"] else ""
+        rows.append(f"| {name}, {page['scores']['exact']['data']}{dirty} | {' | '.join(cells)} | "
+                    f"{page['seconds']['n']} | {page['seconds']['mean']:.0f} s |")  # fmt: skip
+    told = "Percent; intervals of the test sample; sacreBLEU, its signature is in the results"
+    return "\n".join([*rows, "", f"{told}; `benchmarks/translator.py` on {where(found)}."])
+
+
+def decisions(found: Value) -> str:
+    """Seconds in which a decision process of so many states is solved, both ways."""
+    rows = ["| | states | value iteration, s | policy iteration, s | largest difference | target |",
+            "|---|---|---|---|---|---|"]  # fmt: skip
+    for world, part in found["summary"].items():
+        cells = [f"{part[way]['median']:.1f} ({part[way]['min']:.1f} to {part[way]['max']:.1f})"
+                 for way in ("value_iteration", "policy_iteration")]  # fmt: skip
+        slowest = max(part[way]["max"] for way in ("value_iteration", "policy_iteration"))
+        met = slowest <= found["target"]["seconds"] and part["apart"] <= found["target"]["apart"]
+        told = f"{found['target']['seconds']:g} s, {found['target']['apart']:g}: {'reached' if met else 'missed'}"
+        rows.append(f"| {world}, discount {part['discount']:g} | {part['states']:,} | {' | '.join(cells)} | "
+                    f"{part['apart']:.1g} | {told} |")  # fmt: skip
+    return "\n".join([*rows, "", f"`benchmarks/mdp.py` on {where(found)}."])
+
+
 BLOCKS: dict[str, tuple[str, Callable[[Value], str]]] = {
     "timeline": ("digits", timeline),
     "speed": ("lenet", speed),
@@ -465,6 +539,10 @@ BLOCKS: dict[str, tuple[str, Callable[[Value], str]]] = {
     "explain": ("explain", explain),
     "landscape": ("landscape", landscape),
     "adversarial": ("adversarial", adversarial),
+    "speech": ("speech", speech),
+    "recurrent": ("lstm", recurrent),
+    "mdp": ("mdp", decisions),
+    "translation": ("translator", translation),
 }
 
 
@@ -473,6 +551,8 @@ def markdown(text: str) -> str:
 
     def block(match: re.Match[str]) -> str:
         name = match[2]
+        if name in SHIPPED:  # measured when they were made
+            return f"{match[1]}{shipped(SHIPPED[name])}\n{match[4]}"
         if name not in BLOCKS:
             sys.exit(f"expected one of the blocks {', '.join(BLOCKS)}, got {name!r}")
         found = result(BLOCKS[name][0])
@@ -526,6 +606,15 @@ def brief(text: str, found: Value | None, part: str) -> str:
     return written(text, "; ".join(sentences) + f"; on {machine['cores']} cores of {machine['cpu']}.")
 
 
+def sequence(text: str, found: Value | None, page: str) -> str:
+    """The text of a page of sequences with its Result: its scores with the quick preset."""
+    pages = found["summary"]["pages"] if found else {}
+    if found is None or page not in pages:
+        return text
+    first = next(iter(pages[page]["scores"].values()))
+    return brief(text, {**found, "summary": {"pages": {f"quick, {first['data']}": pages[page]}}}, "pages")
+
+
 def written(text: str, result: str) -> str:
     """The text of a page with this Result in its docstring."""
     body = textwrap.wrap(result, WIDTH - INDENT, break_long_words=False)
@@ -553,6 +642,10 @@ def main() -> int:
     for page, part in ELSEWHERE.items():
         path = ROOT / "milestones" / "systems" / f"{page}.py"
         changes[path] = lambda text, page=page, part=part: brief(text, result(page), part)
+    for page in SEQUENCES:
+        path = ROOT / "milestones" / "systems" / f"{page}.py"
+        if path.exists():
+            changes[path] = lambda text, page=page: sequence(text, result("sequences"), page)
     for path, change in changes.items():
         before = path.read_text(encoding="utf-8")
         after = change(before)

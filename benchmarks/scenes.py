@@ -10,14 +10,11 @@ misses of giants less misses at the normal scale, is taken seed by seed. It only
 
 from __future__ import annotations
 
-import argparse
-import functools
 import sys
 from pathlib import Path
-from typing import Any
 
+from _pages import end, measured, parser
 from _results import Results, project
-from digits import summed, train
 from measure import Value, say, spread, table
 
 PARTS = {"scenes": ["train", "scenes"], "scenes plain": ["train", "scenes", "--preset", "plain"]}
@@ -44,24 +41,10 @@ def cell(score: Value | None) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--only", nargs="*", default=list(PARTS), choices=PARTS, metavar="NAME", help=", ".join(PARTS))
-    parser.add_argument("--quick", action="store_true", help="a smoke run of 3 seconds each; says nothing")
-    parser.add_argument("--fresh", action="store_true", help="measure again what was measured already")
-    args: Any = parser.parse_args()
-    seeds = 1 if args.quick else args.seeds
-    files = [*project("scenes"), Path(__file__)]
-    results = Results("scenes", files, sys.executable, args.fresh, args.quick, seeds=seeds)
-    summary: Value = {}
-    for name, words in PARTS.items():
-        key = f"{name}/{seeds}"
-        if name in args.only:
-            say(f"{name}: {' '.join(words)}, {seeds} seeds")
-            results.part(key, functools.partial(train, words, seeds, args.quick))
-        if part := results.kept(key):
-            page = summed(part)
-            summary[name] = {**page, "differences": differences(page["scores"])}
+    args = parser(__doc__, list(PARTS), seeds=5).parse_args()
+    results = Results("scenes", [*project("scenes"), Path(__file__)], sys.executable, args.fresh, args.quick)
+    summary = {name: {**page, "differences": differences(page["scores"])}
+               for name, page in measured(results, PARTS, args).items()}  # fmt: skip
     results.write(pages=summary)
     for name, page in summary.items():
         scores, head = page["scores"], [f"{name}: wrong, %", *WAYS]
@@ -73,8 +56,7 @@ def main() -> int:
         )
         error, seconds = cell(scores["error"]), page["seconds"]["mean"]
         say(f"error on scenes that fit {error} %; {seconds:.1f} s of training" + " DIRTY" * page["dirty"])
-    say("a smoke run: these figures say nothing" if args.quick else f"written to {results.path}")
-    return 0
+    return end(results, args)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ def systems() -> list[str]:
 
 
 def load(run: str, runs: str = "runs") -> Trained:
-    """A trained run by folder, by name as `lenet-3`, or by page: the latest finished one, else the shipped one."""
+    """A trained run by folder, by name as `lenet-3`, or by page: the latest finished one, else the shipped one. Or a
+    folder with the weights of a GPT-2."""
     from .catalog import load
 
     return load(run, runs)

@@ -6,8 +6,10 @@ import hashlib
 import importlib
 import importlib.util
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from .core.errors import UserError, nearest
 from .core.folder import read_json
@@ -29,6 +31,7 @@ class Entry(NamedTuple):
 
 TIMELINE = (
     Entry("descent", 1847, "the way downhill, and where it is slow or goes astray", "milestones.systems.descent"),
+    Entry("mdp", 1957, "what to do now for the sake of later, solved and learned", "milestones.systems.mdp"),
     Entry(
         "perceptron", 1958, "a unit that learns from its mistakes, and what it cannot", "milestones.systems.perceptron"
     ),
@@ -36,13 +39,34 @@ TIMELINE = (
     Entry("parity", 1969, "what a shallow net does not learn, and depth or recurrence do", "milestones.systems.parity"),
     Entry("mlp", 1986, "back-propagation teaches hidden units what to represent", "milestones.systems.mlp"),
     Entry("lenet1989", 1989, "a net that learns its own detectors reads zip codes", "milestones.systems.lenet1989"),
+    Entry("dynamics", 1993, "a net becomes another system and runs on freely", "milestones.systems.dynamics"),
+    Entry("stack", 1995, "a net with rational weights computes what any machine can", "milestones.systems.stack"),
+    Entry("lstm", 1997, "a net that learns over hundreds of steps what to keep", "milestones.systems.lstm"),
     Entry("lenet", 1998, "convolutional nets beat hand-made features at reading", "milestones.systems.lenet"),
     Entry("zipcode", 1998, "whole numbers are read without cutting them into digits", "milestones.systems.zipcode"),
     Entry("alexnet", 2012, "large convolutional nets recognise photographs", "milestones.systems.alexnet"),
+    Entry("charrnn", 2013, "a recurrent net writes a text, character by character", "milestones.systems.charrnn"),
+    Entry("speech", 2013, "speech is written down, with no alignment given", "milestones.systems.speech"),
+    Entry("vectors", 2013, "words become vectors, and near ones mean the like", "milestones.systems.vectors"),
     Entry("depth", 2014, "what depth is worth at equal weights, and how a deep net starts", "milestones.systems.depth"),
+    Entry("memory", 2014, "a net with a memory learns a procedure, and carries it on", "milestones.systems.memory"),
+    Entry("translator", 2014, "a net translates, and learns what to look at", "milestones.systems.translator"),
     Entry("adversarial", 2015, "changes that mislead a net, and nets that resist", "milestones.systems.adversarial"),
+    Entry("frames", 2015, "memory over pictures tells what no single frame shows", "milestones.systems.frames"),
+    Entry("sounds", 2015, "a spectrogram is a picture, and nets that see can hear", "milestones.systems.sounds"),
+    Entry("captions", 2015, "a picture is told in a sentence, and where it looked", "milestones.systems.captions"),
     Entry("resnet", 2015, "identity shortcuts make nets a hundred layers deep", "milestones.systems.resnet"),
+    Entry(
+        "eeg",
+        2017,
+        "imagined movements are read from the brain, end to end",
+        "milestones.systems.eeg",
+    ),
     Entry("scenes", 2017, "what is too large for its scene is missed, by people", "milestones.systems.scenes"),
+    Entry("transformer", 2017, "attention alone translates, without recurrence", "milestones.systems.transformer"),
+    Entry("words", 2017, "texts are told apart by the mean of their words", "milestones.systems.words"),
+    Entry("gpt", 2018, "a net that foretells the next token continues any text", "milestones.systems.gpt"),
+    Entry("logic", 2018, "digits are learned from sums, with a program that adds", "milestones.systems.logic"),
 )
 
 
@@ -90,16 +114,55 @@ KNOBS = Path(__file__).parent / "systems" / "knobs.json"  # written by UPDATE_GO
 
 
 def settings(entry: Entry) -> tuple[list[str], dict[str, dict[str, Any]]]:
-    """A page's presets and the JSON schema of its knobs: kept for the pages of the catalog, since importing one takes
-    PyTorch's two seconds; of a page that was changed since, and of the user's own, taken from the page."""
+    """A page's presets and the JSON schema of its knobs."""
+    found = described(entry)
+    return list(found["presets"]), found["knobs"]
+
+
+def described(entry: Entry) -> dict[str, Any]:
+    """A page's presets with their values, the JSON schema of its knobs, the kinds of media that it takes, the options
+    of its `use`, and whether it has a probe. Kept for the pages of the catalog, since importing one takes PyTorch's two
+    seconds; of a page that was changed since, and of the user's own, taken from the page."""
     if not entry.module.endswith(".py"):
         kept = json.loads(KNOBS.read_text(encoding="utf-8")).get(entry.name) if KNOBS.exists() else None
         if kept and kept["code"] == code_of(entry):
-            return kept["presets"], kept["knobs"]
+            return {name: value for name, value in kept.items() if name != "code"}
     from .core.config import knobs
 
     system = page(entry).system
-    return list(system.presets), knobs(system.Config)
+    return {
+        "presets": {name: preset.model_dump(mode="json") for name, preset in system.presets.items()},
+        "knobs": knobs(system.Config), "takes": [kind.__name__.lower() for kind in system.takes],
+        "options": options(system.use), "probe": system.probe is not None,
+    }  # fmt: skip
+
+
+def options(use: Callable[..., Any]) -> dict[str, dict[str, Any]]:
+    """What a page's `use` can be told beside its inputs: its keyword-only parameters, each with a default and annotated
+    as ``beam: Annotated[int, "hypotheses kept"] = 4``, as a JSON schema by name: type, default, description, and for a
+    Literal its enum."""
+    import inspect  # half the time that `milestones list` takes
+
+    found: dict[str, dict[str, Any]] = {}
+    named = [one for one in inspect.signature(use).parameters.values() if one.kind is one.KEYWORD_ONLY]
+    if not named:
+        return found
+    hints = get_type_hints(use, include_extras=True)
+    for one in named:
+        kind, description = get_args(hints[one.name])
+        choices = get_args(kind) if get_origin(kind) is Literal else ()
+        name = {bool: "boolean", int: "integer", float: "number", str: "string"}[type(one.default)]
+        enum = {"enum": list(choices)} if choices else {}
+        found[one.name] = {"type": name, "default": one.default, "description": description, **enum}
+    return found
+
+
+def fields(doc: str) -> dict[str, str]:
+    """The fields of a page's docstring: title, paper, idea, deviations, result."""
+    found = {"title": doc.splitlines()[0].rstrip(".")}
+    for name, text in re.findall(r"^(Paper|Idea|Deviations|Result)\s+((?:.|\n)*?)(?=^\S|\Z)", doc, re.MULTILINE):
+        found[name.lower()] = " ".join(text.split())
+    return found
 
 
 def code_of(entry: Entry) -> str:
@@ -148,8 +211,19 @@ def locate(word: str, root: str | Path = "runs") -> Path:
     )
 
 
-def load(word: str, root: str | Path = "runs", page_name: str = "") -> Trained:
-    """The trained model of a run, ready to use. `page_name` names the page's file for a run of the user's own page."""
-    from .trained import open_run
+def published(word: str) -> Path | None:
+    """The weights of a GPT-2 as it was published, which `word` names by their file or by its folder; None: no such."""
+    path, names = Path(word), ("model.safetensors", "vocab.json", "merges.txt")
+    if path.suffix == ".safetensors" and path.is_file():
+        return path
+    return path / names[0] if path.is_dir() and any((path / name).is_file() for name in names) else None
 
+
+def load(word: str, root: str | Path = "runs", page_name: str = "") -> Trained:
+    """The trained model of a run, or of a folder with GPT-2's weights, ready to use. `page_name` names the page's file
+    for a run of the user's own page."""
+    from .trained import open_published, open_run
+
+    if weights := published(word):
+        return open_published(weights)
     return open_run(locate(word, root), page_name or (word if word.endswith(".py") else ""))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -13,10 +15,11 @@ from torch import nn
 from .catalog import Entry, find, page
 from .core.config import Config, changed
 from .core.errors import UserError
-from .core.folder import inside, read_json, read_weights
+from .core.folder import header, inside, read_json, read_object, read_weights
 from .core.source import Choice
 from .core.system import System
 from .parts.ensemble import Ensemble
+from .parts.gpt2 import EPSILON, GPT2, BytePairs, Shape
 
 MOST_MEMBERS = 100
 
@@ -32,10 +35,11 @@ class Trained(NamedTuple):
     model: nn.Module
     config: dict[str, Any]  # config.json
 
-    def use(self, inputs: Sequence[Any]) -> list[dict[str, Any]]:
-        """One answer for each input; the first entry of an answer is the answer."""
+    def use(self, inputs: Sequence[Any], options: Mapping[str, Any] = MappingProxyType({})) -> list[dict[str, Any]]:
+        """One answer for each input; the first entry of an answer is the answer. `options`: keywords of the page's
+        `use`."""
         with torch.inference_mode():
-            return self.system.use(self.model, self.facts, inputs)
+            return self.system.use(self.model, self.facts, inputs, **options)
 
 
 def system_of(folder: Path, config: dict[str, Any], page_name: str = "") -> tuple[Entry, System[Any, Any, Any, Any]]:
@@ -120,3 +124,93 @@ def as_dict(config: dict[str, Any], name: str, folder: Path) -> dict[str, Any]:
             f"{name!r} in config.json of {folder}", f"{type(part).__name__}", "Restore the file or train again"
         )
     return part
+
+
+BESIDE = ("config.json", "vocab.json", "merges.txt")
+SIZES = {
+    "vocab_size": 1 << 20,
+    "n_positions": 1 << 20,
+    "n_embd": 1 << 16,
+    "n_head": 1 << 10,
+    "n_layer": 1 << 10,
+}  # most
+FIXED: dict[str, tuple[Any, ...]] = {  # what else decides the net, and may be; the first where it is not told
+    "model_type": ("gpt2",), "activation_function": ("gelu_new", "gelu_pytorch_tanh"), "scale_attn_weights": (True,),
+    "scale_attn_by_inverse_layer_idx": (False,), "tie_word_embeddings": (True,), "add_cross_attention": (False,),
+}  # fmt: skip
+
+
+def open_published(weights: Path) -> Trained:
+    """A GPT-2 as it was published: its weights (safetensors), with config.json, vocab.json and merges.txt beside them.
+    It continues texts as the page `gpt` does. UserError: a missing file, another kind of net, wrong shapes."""
+    folder = weights.parent
+    missing = [path.name for path in (weights, *(folder / name for name in BESIDE)) if not path.is_file()]
+    if missing:
+        want = f"a GPT-2 in {folder}: {weights.name}, {', '.join(BESIDE)}"
+        raise UserError(want, f"no {', '.join(missing)}", "Put all four into one folder; of weights only safetensors "
+                        "are read", "gpt")  # fmt: skip
+    shape = shape_of(read_object(folder / "config.json"), folder)
+    vocabulary, lines = read_object(folder / "vocab.json"), merges_of(folder / "merges.txt")
+    try:
+        words = BytePairs(vocabulary, lines)
+    except (ValueError, TypeError) as problem:
+        do = "Take both files from where the weights are from"
+        raise UserError(f"vocab.json and merges.txt that fit in {folder}", str(problem), do, "gpt") from None
+    if len(words) > shape.tokens:
+        got = f"{len(words):,} in vocab.json"
+        raise UserError(f"at most {shape.tokens:,} tokens, as config.json in {folder} says", got,
+                        "Take both files from where the weights are from", "gpt")  # fmt: skip
+    with torch.device("meta"):  # nothing is allocated before the file is known to hold it
+        model = GPT2(shape)
+    model.load_state_dict(published_weights(weights, model), assign=True)
+    entry = find("gpt")
+    system = page(entry).system
+    facts = {"kind": "text", "level": "gpt2", "length": shape.length, "vocabulary": vocabulary, "merges": lines}
+    return Trained(folder, entry, system, system.presets["quick"], facts, model.eval(), {"system": "gpt"})
+
+
+def shape_of(config: dict[str, Any], folder: Path) -> Shape:
+    """The sizes that a published config.json tells. UserError: no GPT-2's, or none that can be."""
+    do = "Only GPT-2 and what is built alike can be read"
+    for name, values in FIXED.items():
+        if (got := config.get(name, values[0])) not in values or type(got) is not type(values[0]):
+            raise UserError(f"{name} {values[0]!r} in config.json of {folder}", repr(got)[:60], do, "gpt")
+    for name, most in SIZES.items():
+        if type(got := config.get(name)) is not int or not 1 <= got <= most:
+            raise UserError(f"{name} from 1 to {most:,} in config.json of {folder}", repr(got)[:60], do, "gpt")
+    tokens, length, width, heads, layers = (config[name] for name in SIZES)
+    inner, epsilon = config.get("n_inner") or 4 * width, config.get("layer_norm_epsilon", EPSILON)
+    if width % heads or type(inner) is not int or not 1 <= inner <= 1 << 18 or type(epsilon) is not float:
+        got = f"n_embd {width}, n_head {heads}, n_inner {inner!r}, layer_norm_epsilon {epsilon!r}"[:120]
+        raise UserError(f"sizes that fit each other in config.json of {folder}", got, do, "gpt")
+    return Shape(tokens, length, width, heads, layers, inner, epsilon)
+
+
+def merges_of(path: Path) -> list[str]:
+    """The merges of a published merges.txt, in their order. UserError: no text."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as problem:
+        got = f"{path} ({type(problem).__name__})"
+        raise UserError("merges.txt in UTF-8, a merge a line", got, "Download it again", "gpt") from None
+    return [line for k, line in enumerate(lines) if line.strip() and not (k == 0 and line.startswith("#version"))]
+
+
+def published_weights(path: Path, model: nn.Module) -> dict[str, torch.Tensor]:
+    """The weights in a file by the model's own names, as float32. UserError: some missing, too many, of other shapes;
+    an output layer that is not the tokens' vectors."""
+    like, fields = model.state_dict(), {k: v for k, v in header(path).items() if k != "__metadata__"}
+    named = {name.removeprefix("transformer."): name for name in fields}
+    head = named.pop("lm_head.weight", "")  # the same numbers as wte.weight, if they are there at all
+    named = {name: full for name, full in named.items() if not re.fullmatch(r"h\.\d+\.attn\.(masked_)?bias", name)}
+    do = "These are other weights than config.json tells of"
+    for name in sorted(like.keys() | named.keys()):
+        want = list(like[name].shape) if name in like else "none"
+        got = fields[named[name]]["shape"] if name in named else "none"
+        if want != got:
+            raise UserError(f"{name[:60]} of shape {want} in {path}", str(got), do, "gpt")
+    tensors = read_weights(path, who="gpt")
+    found = {name: tensors[full].float() for name, full in named.items()}
+    if head and not torch.equal(tensors[head].float(), found["wte.weight"]):
+        raise UserError(f"lm_head.weight equal to wte.weight in {path}", "other numbers", do, "gpt")
+    return found

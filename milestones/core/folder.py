@@ -76,11 +76,19 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:
-    """One JSON object of a run folder. UserError: missing, half-written, too large, too deep, of another format."""
-    path = inside(folder, name)
+    """One JSON object of a run folder. UserError: as `read_object`, and one of another format."""
+    content = read_object(inside(folder, name))
+    if content.get("format") != FORMAT:
+        got = f"format {str(content.get('format'))[:20]!r} where this version reads {FORMAT}"
+        raise UserError(f"a readable {name} in {folder}", got, "Restore the file or train again")
+    return content
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The one JSON object in a file. UserError: missing, half-written, too large, too deep."""
 
     def refuse(got: str) -> UserError:
-        return UserError(f"a readable {name} in {folder}", got, "Restore the file or train again")
+        return UserError(f"a readable {path.name} in {path.parent}", got, "Restore the file or train again")
 
     def no_constant(word: str) -> float:
         raise ValueError(f"the number {word}")
@@ -95,8 +103,6 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
         raise refuse(f"no valid JSON ({str(problem)[:80] or type(problem).__name__})") from None
     if not isinstance(content, dict):
         raise refuse(f"a {type(content).__name__} instead of an object")
-    if content.get("format") != FORMAT:
-        raise refuse(f"format {str(content.get('format'))[:20]!r} where this version reads {FORMAT}")
     return content
 
 
@@ -182,7 +188,7 @@ def held(folder: Path) -> Generator[None]:
     except OSError as problem:
         raise unwritable(path, problem) from None
     with file:
-        if not _grab(file):
+        if not grab(file):
             file.seek(0)
             owner = file.read(200).strip() or "another process"
             minutes = (time.time() - path.stat().st_mtime) / 60
@@ -194,7 +200,7 @@ def held(folder: Path) -> Generator[None]:
         yield
 
 
-def _grab(file: IO[str]) -> bool:
+def grab(file: IO[str]) -> bool:
     """Take the operating system's lock on an open file, which ends with the process."""
     try:
         try:

@@ -187,22 +187,31 @@ def _step(twin: nn.Module, probe: Probe, plan: Plan, device: torch.device) -> fl
 
 def _race(model: nn.Module, probe: Probe, plans: list[Plan], device: torch.device) -> list[dict[str, Any]]:
     """Seconds a step for each plan (best of several turns), and whether loss and gradient agree with the first."""
-    twins, results = [], []
+    racers, results = [], []
     for plan in plans:
         twin = copy.deepcopy(model)
         plan.apply(twin)
         torch.manual_seed(0)  # the same dropout for all
-        value = _step(twin, probe, plan, device)
+        name = {"layout": plan.layout, "precision": plan.precision, "threads": plan.threads}
+        try:
+            value = _step(twin, probe, plan, device)
+        except RuntimeError as problem:  # a layer without a kernel for it, as oneDNN's LSTM in bfloat16 before AVX-512
+            if plan.precision == "float32":
+                raise
+            if len(plans) == 1:
+                got = f"{plan.precision}, which this processor has not for this model ({str(problem).splitlines()[0]})"
+                raise UserError("a plan that can run here", got, "Take --plan auto") from None
+            results.append({**name, "within": False, "seconds": float("inf")})
+            continue
         grad = torch.cat([p.grad.float().flatten() for p in twin.parameters() if p.grad is not None])
         if not results:
             first, direction = value, grad
         cosine = float(torch.nn.functional.cosine_similarity(grad, direction, dim=0))  # pyright: ignore
         within = abs(value - first) <= TOLERANCE * abs(first) + 1e-6 and cosine >= 1 - TOLERANCE  # pyright: ignore
-        name = {"layout": plan.layout, "precision": plan.precision, "threads": plan.threads}
         results.append({**name, "within": within, "seconds": float("inf")})
-        twins.append(twin)
+        racers.append((plan, twin, results[-1]))
     for _ in range(4):
-        for plan, twin, result in zip(plans, twins, results, strict=True):
+        for plan, twin, result in racers:
             plan.apply(twin)
             end = time.perf_counter() + SECONDS / 4
             while True:

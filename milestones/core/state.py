@@ -110,7 +110,8 @@ def read_state(path: Path, state: dict[str, Stateful], kinds: Mapping[str, type]
     try:
         meta = json.loads(fields["__metadata__"]["state"])
         with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+            # Copied to where PyTorch lays tensors: sums over a file's own memory differ in their last bits.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118  (not a dict)
         parts = unpack(untied(meta.pop("tree")), tensors)
         if set(parts) != set(state):
             raise wrong(f"one of {', '.join(map(str, parts))}")

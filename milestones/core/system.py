@@ -43,7 +43,7 @@ class System(Generic[C, D, M, B]):
     build: Callable[[C, Facts], M]  # takes legal raw values: normalisation is the model's first layer
     train: Callable[[C, M, D, Run], None]
     score: Callable[[C, M, D, Place], dict[str, Score]]
-    use: Callable[[M, Facts, Sequence[Any]], list[dict[str, Any]]]  # batched; an answer's first entry is the answer
+    use: Callable[..., list[dict[str, Any]]]  # (M, Facts, inputs, *, options): an answer's first entry is the answer
     takes: tuple[type, ...] = ()  # kinds of Media; () = plays by itself
     read: Callable[[Facts, Sequence[Any]], B] | None = None
     loss: Callable[[M, B], dict[str, Tensor]] | None = None  # landscape, doctor, ensemble

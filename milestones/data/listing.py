@@ -16,14 +16,9 @@ import numpy as np
 
 from ..core.errors import UserError, nearest
 from ..media.image import SUFFIXES, scaled
-from ..media.sheet import sheet
+from ..media.sheet import LABEL_COLUMNS, SPLIT_COLUMNS, SPLIT_WORDS, column, sheet
+from .kinds import FILE_COLUMNS
 
-SPLITS = {
-    "train": "train", "training": "train", "test": "test", "testing": "test",
-    "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid",
-}  # fmt: skip
-FILE_COLUMNS = ("file", "file_name", "filename", "path", "image", "image_path")
-LABEL_COLUMNS = ("label", "class", "target", "category")
 FEWEST = 3  # examples of a class: one each for train, valid and test
 
 
@@ -51,10 +46,10 @@ def listing(path: Path, target: str = "") -> Listing:
         return _table(path, target)
     found = Listing()
     below = subfolders(path)
-    splits = [folder for folder in below if folder.name.lower() in SPLITS]
-    if any(SPLITS[folder.name.lower()] == "train" for folder in splits):
+    splits = [folder for folder in below if folder.name.lower() in SPLIT_WORDS]
+    if any(SPLIT_WORDS[folder.name.lower()] == "train" for folder in splits):
         for folder in splits:
-            _classes(folder, SPLITS[folder.name.lower()], found)
+            _classes(folder, SPLIT_WORDS[folder.name.lower()], found)
         for folder in below:
             if folder not in splits:
                 found.notes.append(f"{folder.name}/ stands beside the splits and is not read")
@@ -177,35 +172,34 @@ def few(counts: Counter[str], problems: list[UserError], least: int = FEWEST) ->
 def _table(path: Path, target: str) -> Listing:
     """The pictures that a CSV, TSV or JSONL names, relative to its folder."""
     table, found = sheet(path), Listing()
-    names = {name.lower(): name for name in table.columns}
     have = ", ".join(table.columns)
-    file = next((names[name] for name in FILE_COLUMNS if name in names), None)
-    if file is None:
+    file = column(table.columns, FILE_COLUMNS)
+    if not file:
         raise UserError("a column that names the pictures (file)", f"{have} in {path}", "Rename the column", "data")
     if target and target not in table.columns:
         do = nearest(target, table.columns, "Name one of these with --target")
         raise UserError(f"the target column {target!r}", f"columns {have} in {path}", do, "data")
-    label = target or next((names[name] for name in LABEL_COLUMNS if name in names), None)
-    if label is None:
+    label = target or column(table.columns, LABEL_COLUMNS)
+    if not label:
         raise UserError("a label column", f"{have} in {path}", "Name it with --target COLUMN", "data")
-    split = names.get("split") or names.get("subset") or names.get("partition")
+    split = column(table.columns, SPLIT_COLUMNS)
     missing: list[str] = []
     for i, line in enumerate(table.lines):
         value, cell = table.columns[file][i], table.columns[label][i]
         text = str(cell).strip() if cell is not None else ""
         picture = path.parent / str(value or "")
-        where = str(table.columns[split][i] or "").lower() if split else ""
+        where = str(table.columns[split][i] or "").strip().lower() if split else ""
         if not text:
             found.problems.append(
                 UserError("a label for each picture", f"none in {path} line {line}", "Write it", "data")
             )
-        elif split and where not in SPLITS:
+        elif split and where not in SPLIT_WORDS:
             got = f"{where!r} in {path} line {line}"
             found.problems.append(UserError("train, valid or test as split", got, "Correct the line", "data"))
         elif not value or not picture.is_file():
             missing.append(f"{picture} (line {line})")
         else:
-            found.add(picture, text, SPLITS.get(where, ""))
+            found.add(picture, text, SPLIT_WORDS.get(where, ""))
     if missing:
         got = f"{len(missing)} of {len(table.lines)} missing, first {missing[0]}"
         found.problems.append(

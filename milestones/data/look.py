@@ -3,7 +3,7 @@ nothing."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,30 @@ def look(path: str | Path, target: str = "", split: str = "") -> Findings:
         return _held(str(path), reason, target, split)
     if kind == "table":
         return _table(Path(path), reason, target, split)
+    if kind == "recordings":
+        return _recordings(Path(path), reason, target, split)
+    if kind == "frames":
+        return _films(Path(path), reason, target, split)
+    if kind == "speech":
+        return _speech(Path(path), reason, split)
+    if kind == "pairs":
+        from .look_pairs import pairs_found
+
+        return pairs_found(str(path), reason, target, split)
+    if kind == "series":
+        return _series(Path(path), reason, target, split)
+    if kind == "sounds":
+        return _sounds(Path(path), reason, split)
+    if kind == "captions":
+        return _captions(Path(path), reason, split)
+    if kind == "text":
+        from .look_text import text_found
+
+        return text_found(str(path), reason, split)
+    if kind == "texts":
+        from .look_texts import texts_found
+
+        return texts_found(Path(path), reason, target, split)
     from .own import arrays
 
     try:
@@ -83,6 +107,98 @@ def look(path: str | Path, target: str = "", split: str = "") -> Findings:
     except UserError as problem:
         return Findings(str(path), kind, reason, problems=(str(problem),))
     return _files(Path(path), reason, target, split)
+
+
+def _films(path: Path, reason: str, target: str, split: str) -> Findings:
+    """Findings on films with a label for each frame, all of them read."""
+    from .clips import clips, listed
+
+    found, problems, _ = listed(path, target)
+    examples = tuple(f"{film.path} is {label!r} in {word}" for film in found[:3] for word, label, _ in film.rows[:1])
+    if problems:
+        return Findings(str(path), "frames", reason, {}, examples, problems=tuple(map(str, problems)))
+    try:
+        data = clips(_place(str(path), target, split), 0)
+    except UserError as problem:
+        return Findings(str(path), "frames", reason, {}, examples, problems=(str(problem),))
+    counts = {}
+    for name, source in zip(SPLITS, data[:3], strict=True):
+        label = source.columns[1].values.numpy()
+        counts[name] = _counted(label[label > 0] - 1, data.facts["labels"])
+    return Findings(str(path), "frames", reason, counts, examples, notes=tuple(data.facts["data"]["note"].split("; ")))
+
+
+def _speech(path: Path, reason: str, split: str) -> Findings:
+    """Findings on recordings with transcripts, each of them opened: how many each speaker has in each split."""
+    from .speech import divided
+    from .transcripts import transcripts
+    from .wavs import rate_of, recordings
+
+    counts: dict[str, dict[str, int]] = {}
+    try:
+        listed = transcripts(path)
+        rate = rate_of(listed.paths)
+        read = recordings(listed.paths, rate)
+        about = listed.only(read.kept)
+        part, how = divided(about, read.keys, split)
+    except UserError as problem:
+        return Findings(str(path), "speech", reason, problems=(str(problem),))
+    for k, name in enumerate(SPLITS):
+        speakers = [about.speakers[i] or "unknown speaker" for i in np.flatnonzero(part == k)]
+        counts |= {name: {one: speakers.count(one) for one in sorted(set(speakers))}} if speakers else {}
+    seconds, signs = read.samples.length.numpy() / rate, "".join(sorted(set("".join(about.texts))))
+    notes = [f"{seconds.sum() / 3600:.2f} hours at {rate:,} Hz; signs: {signs}", how, *listed.notes]
+    examples = tuple(
+        f"{about.paths[i].name} is {about.texts[i]!r}" for i in range(0, len(seconds), len(seconds) // 3 or 1)
+    )
+    duplicates = {"recordings with the sound of another": len(read.keys) - len(set(read.keys))}
+    problems = tuple(map(str, read.problems.values()))
+    return Findings(str(path), "speech", reason, counts, examples[:3], (), problems, duplicates, tuple(notes))
+
+
+def _recordings(path: Path, reason: str, target: str, split: str) -> Findings:
+    """Findings on recordings, all of them read; trials in .edf files begin with their annotation and last 4 s."""
+    from .recordings import listed, recordings
+
+    found, problems = listed(path)
+    examples = tuple(f"{session.path}: {len(session.label)} trials of {session.subject}" for session in found[:3])
+    if problems:
+        return Findings(str(path), "recordings", reason, {}, examples, problems=tuple(map(str, problems)))
+    try:
+        data = recordings(_place(str(path), target, split), 0, 0, 0.0, 4.0)
+    except UserError as problem:
+        return Findings(str(path), "recordings", reason, {}, examples, problems=(str(problem),))
+    counts = {name: _counted(source.examples.label.numpy(), data.facts["labels"])
+              for name, source in zip(SPLITS, data[:3], strict=True)}  # fmt: skip
+    notes = tuple(data.facts["data"]["note"].split("; "))
+    if any(session.path.suffix.lower() == ".edf" for session in found):
+        notes += ("looked at as trials of 4 s after each cue: --begin-s and --length-s train on others",)
+    return Findings(str(path), "recordings", reason, counts, examples, notes=notes)
+
+
+def _sounds(path: Path, reason: str, split: str) -> Findings:
+    """Findings on sounds of classes, each of them opened."""
+    from .sounds import classes, divided
+    from .wavs import rate_of, recordings
+
+    try:
+        listed = classes(path)
+        rate = rate_of(listed.paths)
+        read = recordings(listed.paths, rate)
+        labels = [listed.labels[i] for i in read.kept]
+        names = sorted(set(labels))
+        label = np.array([names.index(one) for one in labels])
+        part, how = divided(read.keys, label, [listed.splits[i] for i in read.kept], split)
+    except UserError as problem:
+        return Findings(str(path), "sounds", reason, problems=(str(problem),))
+    problems = tuple(map(str, [*listed.problems, *read.problems.values()]))
+    counts = {name: _counted(label[part == k], names) for k, name in enumerate(SPLITS) if (part == k).any()}
+    seconds = read.samples.length.numpy() / rate
+    notes = [f"{seconds.sum() / 3600:.2f} hours at {rate:,} Hz, {seconds.min(initial=0):.2g} to "
+             f"{seconds.max(initial=0):.2g} s each", how, *listed.notes]  # fmt: skip
+    examples = tuple(f"{listed.paths[i].name} is {listed.labels[i]!r}" for i in read.kept[:: len(labels) // 3 or 1])
+    duplicates = {"recordings with the sound of another": len(read.keys) - len(set(read.keys))}
+    return Findings(str(path), "sounds", reason, counts, examples[:3], (), problems, duplicates, tuple(notes))
 
 
 def _place(path: str, target: str, split: str) -> Any:
@@ -156,6 +272,35 @@ def _files(path: Path, reason: str, target: str, split: str) -> Findings:
     return Findings(str(path), "pictures", reason, counts, examples, (), tuple(problems), duplicates, tuple(notes))
 
 
+def _captions(path: Path, reason: str, split: str) -> Findings:
+    """Findings on pictures with sentences, each of them opened."""
+    from .captioned import captioned, parted
+    from .listing import decoded
+
+    try:
+        found = captioned(path)
+    except UserError as problem:
+        return Findings(str(path), "captions", reason, problems=(str(problem),))
+    problems, kept = [str(problem) for problem in found.problems], []
+    for i, (frame, key, problem) in enumerate(decoded(found.paths, THUMB)):
+        if problem is not None or frame is None:
+            problems.append(str(problem))
+        else:
+            kept.append((i, key, frame))
+    counts, duplicates = {}, {}
+    if kept:
+        rest = replace(found, splits=[found.splits[i] for i, _, _ in kept])
+        try:
+            part = parted(rest, [key for _, key, _ in kept], path, split)
+            counts = {name: {"pictures": int((part == k).sum())} for k, name in enumerate(SPLITS)}
+            duplicates = _duplicates(_thumbs(np.stack([frame for _, _, frame in kept])), part)
+        except UserError as problem:
+            problems.append(str(problem))
+    examples = tuple(f"{found.paths[i]}: {found.said[i][0]}" for i, _, _ in kept[:: max(1, len(kept) // 3)][:3])
+    return Findings(str(path), "captions", reason, counts, examples, (), tuple(problems), duplicates,
+                    tuple(found.notes))  # fmt: skip
+
+
 def _same(keys: list[bytes], label: np.ndarray, listed: Any, kept: list[int], problems: list[str]) -> dict[str, int]:
     """How many files have the content of an earlier one; where the classes differ that is a problem."""
     first: dict[bytes, int] = {}
@@ -198,6 +343,32 @@ def _duplicates(thumbs: np.ndarray, part: np.ndarray) -> dict[str, int]:
         where = "train" if k == 1 else "train or valid"
         found[f"near-duplicates: {SPLITS[k]} pictures that look like one of {where}"] = count
     return found
+
+
+def _series(path: Path, reason: str, target: str, split: str) -> Findings:
+    """Findings on series, each of them read."""
+    from .series import keys_of, read, series
+
+    try:
+        found, wrong = read(path, target)
+    except UserError as problem:
+        return Findings(str(path), "series", reason, problems=(str(problem),))
+    problems = [str(problem) for problem in wrong]
+    twice = {"series equal to an earlier one": len(found) - len(set(keys_of(found)))}
+    counts: dict[str, dict[str, int]] = {"all": {"series": len(found)}}
+    notes: tuple[str, ...] = ()
+    if not problems:
+        try:
+            data = series(_place(str(path), target, split))
+        except UserError as problem:
+            problems.append(str(problem))
+        else:
+            facts = data.facts
+            counts = {name: _counted(source.columns[1].numpy(), facts["labels"])
+                      for name, source in zip(SPLITS, data[:3], strict=True)}  # fmt: skip
+            notes = (facts["data"]["note"], f"{len(facts['channels'])} channels: {', '.join(facts['channels'][:8])}")
+    examples = tuple(f"{one.name} is {one.label!r}, {len(one.values)} steps" for one in found[:3])
+    return Findings(str(path), "series", reason, counts, examples, (), tuple(problems), twice, notes)
 
 
 def _table(path: Path, reason: str, target: str, split: str) -> Findings:

@@ -19,6 +19,7 @@ from ..media.image import Image
 from . import Labelled
 from .arrays import USPS_COUNTS, Stack, idx_file, idx_folder, idx_pair, npz, resized, usps, usps_file
 from .fetch import DATASETS, IDX, cache, content_hash
+from .kinds import of_series
 from .own import own
 from .splits import FINAL, SPLITS
 
@@ -48,6 +49,8 @@ def pictures(place: Place, default: str = "digits", side: int = 28, augment: Aug
             raise UserError(f"no percentages for {name}, whose split is fixed", got, "Leave it out, or say final", name)
         stacks, titles, facts = _digits() if name == "digits" else _published(name, whole or _at_hand(name))
     else:
+        if of_series(name):
+            raise UserError("pictures", f"series in {name}", f"They are for lstm: milestones train {name}", "data")
         stacks, titles, facts = own(Path(name), choice, side, colour)
     stacks = {split: _fitted(stack, name, side, facts) for split, stack in stacks.items()}
     if choice.split == FINAL:

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageOps
 from torch import Tensor
+from torch.nn import functional
 
 from ..core.errors import UserError
 
@@ -86,12 +87,7 @@ class Image:
 
     def square(self, side: int) -> Image:
         """The middle of the picture in colour, "side side 3": its shorter side scaled to `side`, the longer one cut."""
-        if self.pixels.ndim == 3 and self.pixels.shape[2] == 4:
-            white = Pillow.new("RGBA", (self.width, self.height), (255, 255, 255, 255))
-            picture = Pillow.alpha_composite(white, Pillow.fromarray(self.pixels))
-        else:
-            picture = Pillow.fromarray(self.pixels)
-        return Image(_square(picture.convert("RGB"), side))
+        return Image(_square(Pillow.fromarray(_rgb(self)), side))
 
     def encode(self) -> tuple[str, bytes]:
         """The picture as PNG."""
@@ -219,21 +215,46 @@ def tiles(weights: Tensor, columns: int = 0, enlarge: int = 0) -> Image:
 
 
 def mosaic(images: Sequence[Image], captions: Sequence[str] | None = None, columns: int = 0) -> Image:
-    """Pictures side by side in a grid, each with its caption below; all in the size of the largest."""
+    """Pictures side by side in a grid, each with its caption below, of one line or several; all in the size of the
+    largest, in colour where one is."""
     height, width = max(image.height for image in images), max(image.width for image in images)
     scale = max(1, 56 // max(height, width))
+    colour = any(image.pixels.ndim == 3 for image in images)
+    lines = max((text.count("\n") + 1 for text in captions), default=0) if captions is not None else 0
     frames = []
     for k, image in enumerate(images):
-        grey = image.grey()
-        frame = np.full((height, width), 255, np.uint8)
-        frame[: image.height, : image.width] = grey
+        frame = np.full((height, width, 3) if colour else (height, width), 255, np.uint8)
+        frame[: image.height, : image.width] = _rgb(image) if colour else image.grey()
         frame = frame.repeat(scale, 0).repeat(scale, 1)
         if captions is not None:
-            label = Pillow.new("L", (frame.shape[1], 12), 255)
-            ImageDraw.Draw(label).text((1, 0), captions[k].encode("latin-1", "replace").decode("latin-1"), fill=0)
+            label = Pillow.new(
+                "RGB" if colour else "L", (frame.shape[1], 12 * lines), (255, 255, 255) if colour else 255
+            )
+            text = captions[k].encode("latin-1", "replace").decode("latin-1")
+            for line, words in enumerate(text.split("\n")):
+                ImageDraw.Draw(label).text((1, 12 * line), words, fill=(0, 0, 0) if colour else 0)
             frame = np.concatenate([frame, np.asarray(label)])
         frames.append(frame)
     return _grid(frames, columns, 4)
+
+
+def lit(picture: Tensor, weights: Tensor, enlarge: int = 1) -> list[Image]:
+    """The picture "C H W" of levels 0 to 255, then, for each map of weights "T h w", the picture lit where it has its
+    largest ones; each pixel as a square of `enlarge`."""
+    maps = weights[:, None] / weights.amax((1, 2))[:, None, None, None].clamp(min=1e-12)
+    light = functional.interpolate(maps.float(), size=picture.shape[1:], mode="bilinear").clamp(0, 1)
+    frames = [picture, *(picture.float() * (0.25 + 0.75 * one) for one in light)]
+    return [Image.of(one.repeat_interleave(enlarge, 1).repeat_interleave(enlarge, 2)) for one in frames]
+
+
+def _rgb(image: Image) -> np.ndarray:
+    """The pixels in colour, what is transparent shown on white."""
+    if image.pixels.ndim == 2:
+        return image.pixels[..., None].repeat(3, 2)
+    if image.pixels.shape[2] == 3:
+        return image.pixels
+    white = Pillow.new("RGBA", (image.width, image.height), (255, 255, 255, 255))
+    return np.asarray(Pillow.alpha_composite(white, Pillow.fromarray(image.pixels)).convert("RGB"))
 
 
 def _grid(frames: Sequence[np.ndarray], columns: int, border: int) -> Image:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -31,11 +31,30 @@ def finite(values: Sequence[float]) -> list[float | None]:
     return [float(value) if math.isfinite(value) else None for value in values]
 
 
-@dataclass(frozen=True)
 class Text:
-    """A text."""
+    """A text. Given as an iterator of pieces it `flows`: each is made when it is asked for, and the text is whole when
+    somebody asks for the whole. Equal texts are equal, however they came."""
 
-    text: str
+    def __init__(self, text: str | Iterator[str]) -> None:
+        self.flows = not isinstance(text, str)
+        self._made, self._rest = ([text], iter(())) if isinstance(text, str) else ([], text)
+
+    def pieces(self) -> Iterator[str]:
+        """The pieces from the first, those that are not made yet as they come. One that fails is the last."""
+        at = 0
+        while True:
+            if at == len(self._made):
+                piece = next(self._rest, None)
+                if piece is None:
+                    return
+                self._made.append(piece)
+            yield self._made[at]
+            at += 1
+
+    @property
+    def text(self) -> str:
+        """The whole."""
+        return "".join(self.pieces())
 
     def encode(self) -> tuple[str, bytes]:
         """The text in UTF-8."""
@@ -47,6 +66,15 @@ class Text:
 
     def __str__(self) -> str:
         return self.text
+
+    def __repr__(self) -> str:
+        return f"Text({''.join(self._made)!r}{', flows' * self.flows})"  # what is made: to look at it makes nothing
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Text) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
 
 
 @dataclass(frozen=True)

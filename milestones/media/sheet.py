@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +14,17 @@ from ..core.errors import UserError
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "?"))
+LABEL_COLUMNS = ("label", "class", "target", "category")
+TEXT_COLUMNS = (
+    "text", "texts", "sentence", "review", "message", "comment", "content", "document", "body", "tweet", "question",
+    "utterance", "headline", "abstract", "description", "title",
+)  # fmt: skip
+WORDY, LOOKED_AT = 3.0, 1000  # words a cell in a column of texts; cells that are looked at
+SPLIT_COLUMNS = ("split", "subset", "partition")
+SPLIT_WORDS = {  # what stands in such a column, or names a folder or a file of a split
+    "train": "train", "training": "train", "test": "test", "testing": "test",
+    "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid",
+}  # fmt: skip
 CELLS = 200_000_000  # above it a table would not fit an ordinary memory
 
 
@@ -47,12 +60,53 @@ def header(path: Path) -> list[str]:
         with open(path, encoding="utf-8-sig", errors="replace") as stream:
             try:
                 first = json.loads(stream.readline(1_000_000))
-            except json.JSONDecodeError:
+            except (ValueError, RecursionError):  # ValueError: also a number of too many digits
                 return []
         return [str(name) for name in first] if isinstance(first, dict) else []
     with open(path, newline="", encoding="utf-8-sig", errors="replace") as stream:
         line = stream.readline(1_000_000)
-    return next(csv.reader([line], delimiter=_delimiter(line, path)), [])
+    try:
+        return next(csv.reader([line], delimiter=_delimiter(line, path)), [])
+    except csv.Error:
+        return []
+
+
+def column(names: Iterable[str], wanted: Iterable[str]) -> str:
+    """The column that is called by one of the wanted words, in any case, by the earliest of them; "" if there is
+    none."""
+    by_word = {name.strip().lower(): name for name in reversed(list(names))}
+    return next((by_word[word] for word in wanted if word in by_word), "")
+
+
+def head(path: Path, rows: int = 50) -> dict[str, list[str]]:
+    """The first rows of a CSV, TSV or JSON lines file by column, as texts; empty where they cannot be told."""
+    with open(path, newline="", encoding="utf-8-sig", errors="replace") as stream:
+        lines = stream.read(200_000).splitlines(keepends=True)[: 20 * rows]
+    try:
+        if path.suffix.lower() in (".jsonl", ".ndjson"):
+            found = [json.loads(line) for line in lines[:rows]]
+            return {name: [str(row.get(name, "")) for row in found] for name in found[0]} if found else {}
+        names, *cells = csv.reader(lines, delimiter=_delimiter(lines[0], path))
+        cells = [row for row in cells[: min(rows, max(1, len(cells) - 1))] if len(row) == len(names)]
+        return {name.strip(): list(column) for name, column in zip(names, zip(*cells, strict=True), strict=False)}
+    except (csv.Error, ValueError, LookupError, AttributeError, RecursionError):
+        return {}
+
+
+def texts_in(columns: Mapping[str, Sequence[Any]]) -> str:
+    """The column that holds texts: one that is called so, else the one of the most words a cell, where these are WORDY
+    at least and mostly different; "" where there is none."""
+    if named := column(columns, TEXT_COLUMNS):
+        return named
+    best = max(columns, key=lambda name: words_a_cell(columns[name]), default="")
+    cells = list(map(str, columns[best][:LOOKED_AT])) if best else []
+    return best if cells and words_a_cell(cells) >= WORDY and 2 * len(set(cells)) > len(cells) else ""
+
+
+def words_a_cell(cells: Sequence[Any]) -> float:
+    """The mean number of words in the first cells of a column."""
+    found = [len(str(cell).split()) for cell in cells[:LOOKED_AT] if cell is not None]
+    return sum(found) / max(1, len(found))
 
 
 def _delimiter(line: str, path: Path) -> str:
@@ -89,7 +143,7 @@ def _csv(path: Path) -> Sheet:
         where = f"{path} line {reader.line_num} ({problem})"
         raise UserError("a CSV or TSV table", where, "Export it again") from None
     names = names or []
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise UserError("columns of different names", f"{twice[0]!r} twice in {path}", "Rename one")
     cells = zip(*rows, strict=True) if rows else ()
@@ -105,7 +159,7 @@ def _jsonl(path: Path) -> Sheet:
                 continue
             try:
                 row = json.loads(line)
-            except (json.JSONDecodeError, RecursionError):
+            except (ValueError, RecursionError):
                 row = None
             if not isinstance(row, dict):
                 raise UserError(

@@ -7,7 +7,6 @@ itself, so that its result depends neither on its neighbours nor on the size of 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import Literal, NamedTuple
@@ -16,6 +15,8 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from torch.nn import functional as F
+
+from .memory import free_memory, kept
 
 Scores = Callable[[Tensor], Tensor]
 """Inputs "B ..." to scores "B K"; the largest is the answer."""
@@ -175,7 +176,7 @@ def misled(scores: Scores, input: Float[Tensor, "B ..."], target: Int[Tensor, "B
     return said(scores, input, room(scores, input)).argmax(-1) != target
 
 
-def slope(scores: Scores, input: Shaped[Tensor, "B ..."], target: Int[Tensor, "B *rest"],
+def slope(scores: Scores, input: Shaped[Tensor, "B ..."], target: Int[Tensor, "B ..."],
           loss: Callable[[Tensor, Tensor], Tensor], most: int) -> Slope:  # fmt: skip
     """The loss of each example, with its gradient by the input alone, at most `most` examples at a time.
 
@@ -210,19 +211,9 @@ def room(scores: Scores, input: Float[Tensor, "B ..."]) -> int:
     memory that is free. At least 1."""
     if len(input) < 2:
         return 1
-    held = [0, 0]
-    for count in (1, 2):
-
-        def pack(tensor: Tensor, count: int = count) -> Tensor:
-            held[count - 1] += tensor.nbytes
-            return tensor.detach()  # a layer's output that kept itself would never be freed
-
-        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            scores(input[:count].detach().clone().requires_grad_(input.is_floating_point()))
-    each = max(held[1] - held[0], input[0].nbytes)
-    free = MEMORY
-    if "SC_AVPHYS_PAGES" in os.sysconf_names:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    one, two = (input[:count].detach().clone().requires_grad_(input.is_floating_point()) for count in (1, 2))
+    each = max(kept(lambda: scores(two)) - kept(lambda: scores(one)), input[0].nbytes)
+    free = free_memory(input.device)
     return max(1, min(MOST, max(MEMORY // 8, min(MEMORY, free // 4)) // each))
 
 

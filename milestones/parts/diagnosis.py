@@ -11,9 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from statistics import median
 from typing import Any, Literal, NamedTuple
 
-from .vitals import layers_of
-
 FEWEST_STEPS = 50  # before that nothing is said of how it learns
+BLANK = 95  # percent of the training examples of which nothing is read, under CTC
 SILENT = 70  # percent of a layer's units; rectified nets of many units do well with half of them silent over a batch
 
 Sure = Literal["certain", "likely", "possible"]
@@ -26,6 +25,12 @@ BECAUSE = {  # a finding: what may cause it
     "rate_high": ("inputs_unscaled", "ascending"),
     "overfitting": ("class_missing", "leakage"),
 }
+
+
+def layers_of(vitals: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The layers of a look as it was written, those that are whole."""
+    found = vitals.get("layers")
+    return [one for one in found if isinstance(one, dict) and "name" in one] if isinstance(found, list) else []
 
 
 class Finding(NamedTuple):
@@ -51,6 +56,7 @@ class Case(NamedTuple):
     labels: list[str]
     frozen: bool  # the user asked for frozen weights
     problem: str  # how the run failed, "" if it did not
+    final: bool = False  # the validation examples were learned from on purpose
 
     @property
     def counts(self) -> list[float]:
@@ -117,8 +123,9 @@ def part(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def case(lines: Iterable[Mapping[str, Any]], checks: Mapping[str, Any], labels: object = None, frozen: bool = False,
-         problem: str = "") -> Case:  # fmt: skip
-    """The case of a log's lines and a report's checks; they may be damaged."""
+         problem: str = "", final: bool = False) -> Case:  # fmt: skip
+    """The case of a log's lines and a report's checks; they may be damaged. `final`: the validation examples were
+    learned from on purpose."""
     stages: dict[str, list[Mapping[str, Any]]] = {}
     for line in lines:
         stages.setdefault(str(line.get("stage")), []).append(line)
@@ -135,7 +142,7 @@ def case(lines: Iterable[Mapping[str, Any]], checks: Mapping[str, Any], labels: 
         losses=[loss for line in mine if math.isfinite(loss := number(line.get("loss")))],
         data=part(checks, "data"), model=part(checks, "model"),
         labels=[str(label) for label in labels] if isinstance(labels, list) else [],
-        frozen=frozen, problem=problem,
+        frozen=frozen, problem=problem, final=final,
     )  # fmt: skip
 
 
@@ -173,6 +180,8 @@ def _data(of: Case) -> Iterator[Finding]:
         return
     splits = {title: part(of.data, name) for name, title in (("valid", "validation"), ("test", "test"))}
     shared = {title: number(split.get("shared")) for title, split in splits.items()}
+    if of.final:
+        del shared["validation"]
     told = [f"{share:.1f} % of the {title} inputs" for title, share in shared.items() if share >= 1]
     if told and not of.data.get("closed"):
         yield Finding("leakage", "certain", f"{' and '.join(told)} are also training inputs",
@@ -268,6 +277,9 @@ def _learning(of: Case, known: set[str]) -> Iterator[Finding]:
         moved = f"a step moved the weights by {times(of.update)} their size"
         yield Finding("rate_high", "likely", f"the loss left the finite numbers; {moved}", "Divide the step size by 10")
         return
+    if (blank := number(part(of.model, "train").get("blank"))) >= BLANK:
+        yield _all_blank(of, blank)
+        return
     if of.steps < FEWEST_STEPS or not of.losses:
         return
     train, valid, chance, update, left = of.error("train"), of.error("valid"), of.chance, of.update, of.fell()
@@ -288,6 +300,19 @@ def _learning(of: Case, known: set[str]) -> Iterator[Finding]:
         "vanishing", "saturated",
     }:  # fmt: skip
         yield from _labels(train, valid, chance, untaught, known)
+
+
+def _all_blank(of: Case, blank: float) -> Finding:
+    """A net under CTC that says nothing: why, as far as its steps tell."""
+    says = f"nothing is read of {blank:.0f} % of the training examples: only blanks, as of any net under CTC at first; "
+    step = f"a step moves the weights by {times(of.update)} their size, which is too"
+    long = of.steps >= FEWEST_STEPS
+    if long and (of.update > 0.02 or of.burst > 0.2):
+        return Finding("all_blank", "certain", f"{says}{step} much to get out of it", "Divide the step size by 10")
+    if long and of.update < 5e-5:
+        return Finding("all_blank", "certain", f"{says}{step} little to get out of it", "Multiply the step size by 10")
+    do = "Train longer; then check that the transcripts belong to the recordings, and begin with short ones"
+    return Finding("all_blank", "certain", f"{says}it had {of.steps:,.0f} updates to get out of it", do)
 
 
 def _labels(train: float, valid: float, chance: float, untaught: bool, known: set[str]) -> Iterator[Finding]:

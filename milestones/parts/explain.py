@@ -8,7 +8,6 @@ none can stay on it.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -16,6 +15,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from .memory import free_memory, kept
 
 SHARE = 0.25  # of the free memory that a chunk may take
 FAST = 24 << 20  # bytes of a chunk beyond which the caches lose more than a larger batch wins
@@ -60,43 +61,22 @@ def slopes(asked: Question, inputs: Tensor, index: Int[Tensor, "N"]) -> Tensor:
         return torch.autograd.grad(told_here.sum(), x)[0]
 
 
-def free_memory(device: torch.device) -> int:
-    """Bytes that can be taken without harm; at least an eighth of what the machine has."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    try:
-        page = os.sysconf("SC_PAGE_SIZE")
-        return page * max(os.sysconf("SC_AVPHYS_PAGES"), os.sysconf("SC_PHYS_PAGES") // 8)
-    except (AttributeError, ValueError, OSError):
-        return 1 << 30
-
-
 def room(asked: Question, free: int | None = None) -> int:
     """How many examples may be asked for at once, within a share of the `free` bytes: what an example makes autograd
     keep, beside the weights, is counted."""
     size = asked.input[0].numel() * asked.input.element_size()
+
+    def held(count: int) -> int:
+        x = asked.input[:1].expand(count, *asked.input.shape[1:]).clone().requires_grad_()
+        return kept(lambda: asked.scores(x.clone()))
+
     try:
-        each = kept(asked, 1) - kept(asked, 0)
+        each = held(1) - held(0)
     except Exception:  # a net that cannot take an empty batch: whatever it raises
-        each = kept(asked, 2) - kept(asked, 1)
+        each = held(2) - held(1)
     each = 2 * max(each, 0) + 4 * size  # kept, and as much again in passing
     free = free_memory(asked.input.device) if free is None else free
     return max(1, min(int(SHARE * free / each), max(LEAST, FAST // each)))
-
-
-def kept(asked: Question, count: int) -> int:
-    """Bytes that autograd keeps of `count` examples and of the weights."""
-    total = 0
-
-    def add(tensor: Tensor) -> Tensor:
-        nonlocal total
-        total += tensor.numel() * tensor.element_size()
-        return tensor
-
-    x = asked.input[:1].expand(count, *asked.input.shape[1:]).clone().requires_grad_()
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(add, lambda tensor: tensor):
-        asked.scores(x.clone())
-    return total
 
 
 def pieces(total: int, chunk: int) -> Iterator[Tensor]:

@@ -186,3 +186,19 @@ def _evaluate(node: Node, values: dict[str, Tensor]) -> Tensor | float:
         operands = [_evaluate(left, values)] if right is None else [_evaluate(left, values), _evaluate(right, values)]
         return operation(*operands)
     return values[node] if isinstance(node, str) else node
+
+
+def written(formula: Formula) -> str:
+    """The formula as Python with PyTorch, which gives the same bits: "2 * torch.sin(x)"."""
+    return _written(formula.tree) if isinstance(formula.tree, tuple | str) else f"torch.full_like(x, {formula.tree!r})"
+
+
+def _written(node: Node) -> str:
+    if not isinstance(node, tuple):
+        return repr(node) if isinstance(node, float) else node
+    operation, left, right = node
+    if right is not None:
+        sign = next(sign for sign, known in OPERATORS.items() if known is operation)
+        return f"({_written(left)} {'**' if sign == '^' else sign} {_written(right)})"
+    name = next((name for name, known in FUNCTIONS.items() if known is operation), "neg")
+    return f"torch.{name}({_written(left)})"

@@ -6,13 +6,14 @@ import contextlib
 import copy
 import itertools
 import math
-import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from .memory import free_memory, kept
 
 AT_ONCE = 1 << 18  # numbers of the input in one chunk: what fits the caches is fastest
 STATISTICS = 200  # examples in each batch over which running means are taken anew
@@ -133,17 +134,10 @@ class Terrain:
         """Examples in a chunk: as many as the caches hold, fewer where the memory for their gradient is short."""
         size = max(1, batch[0][0].numel())
         best = min(max(8, AT_ONCE // size), 512)
-        held = 0
-
-        def kept(tensor: Tensor) -> Tensor:
-            nonlocal held
-            held += tensor.numel() * tensor.element_size()
-            return tensor
-
-        with self.differentiable(), torch.autograd.graph.saved_tensors_hooks(kept, lambda tensor: tensor):
-            self.loss(self.net, next(cut(batch, 2)))
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 1 << 30
-        return max(1, min(best, int(FREE * free / max(1, 4 * held / 2))))  # the second derivative holds a few times it
+        with self.differentiable():
+            held = kept(lambda: self.loss(self.net, next(cut(batch, 2))))
+        # the second derivative holds a few times what the first does
+        return max(1, min(best, int(FREE * free_memory() / max(1, 4 * held / 2))))
 
 
 def cut(batch: Any, size: int) -> Iterator[Any]:

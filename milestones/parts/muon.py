@@ -1,4 +1,4 @@
-"""Muon: steps of one length in every direction, for the filters of a net."""
+"""Muon: steps of one length in every direction, for the filters and matrices of a net."""
 
 from __future__ import annotations
 
@@ -44,16 +44,20 @@ def _factor(gram: Float[Tensor, "G M M"]) -> Float[Tensor, "G M M"]:
 
 
 class Muon(torch.optim.Optimizer):
-    """Jordan's Muon (2024) for filters, "out in H W", as matrices "out, in H W"; AdamW for all else, at the same rate.
+    """Jordan's Muon (2024) for filters, "out in H W", as matrices "out, in H W", and for those `matrices` "out in" that
+    it is given; AdamW for all else, at the same rate.
 
-    A filter's step is the orthogonalised momentum (Nesterov's), scaled to the size that Adam's would have (Liu et al.
+    Such a step is the orthogonalised momentum (Nesterov's), scaled to the size that Adam's would have (Liu et al.
     2025): 0.2 sqrt(larger side) of its matrix. `decay` shrinks what has two dimensions or more, decoupled.
     """
 
     def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float = 0.9, decay: float = 0.0,
-                 betas: tuple[float, float] = (0.9, 0.99)) -> None:  # fmt: skip
+                 betas: tuple[float, float] = (0.9, 0.99), matrices: Iterable[nn.Parameter] = ()) -> None:  # fmt: skip
         defaults = {"lr": lr, "momentum": momentum, "decay": decay, "betas": betas}
-        super().__init__([p for p in params if p.requires_grad], defaults)
+        groups: list[dict[str, Any]] = [{"params": [p for p in params if p.requires_grad]}]
+        if chosen := [p for p in matrices if p.requires_grad]:
+            groups.append({"params": chosen, "matrices": True})
+        super().__init__(groups, defaults)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
@@ -64,8 +68,9 @@ class Muon(torch.optim.Optimizer):
             for p in moved:
                 if p.dim() > 1 and group["decay"]:
                     p.mul_(1 - group["lr"] * group["decay"])
-            self._filters([p for p in moved if p.dim() == 4], group)
-            if rest := [p for p in moved if p.dim() != 4]:
+            turned = (2, 4) if group.get("matrices") else (4,)
+            self._filters([p for p in moved if p.dim() in turned], group)
+            if rest := [p for p in moved if p.dim() not in turned]:
                 self._rest(rest, group)
 
     def _filters(self, filters: list[Tensor], group: dict[str, Any]) -> None:

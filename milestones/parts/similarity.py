@@ -168,7 +168,7 @@ def differ(first: Sequence[float], second: Sequence[float]) -> float:
     return max(0.0, 1 - math.sin(angle) * total)
 
 
-def draws(count: int, size: int, times: int, seed: int) -> list[Int[Tensor, "n"]]:
+def draws(count: int, size: int, times: int, seed: int) -> list[Int[Tensor, "M"]]:
     """`times` samples of `size` out of `count`, each without repetition."""
     rng = torch.Generator().manual_seed(seed)
     return [torch.randperm(count, generator=rng)[:size] for _ in range(times)]

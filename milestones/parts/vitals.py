@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -130,9 +130,3 @@ def signals(x: Tensor, units: int) -> dict[str, float]:
     if -1.0001 <= least < -0.3 and most <= 1.0001:
         found["saturated"] = 100 * beyond
     return found
-
-
-def layers_of(vitals: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The layers of a look as it was written, those that are whole."""
-    found = vitals.get("layers")
-    return [one for one in found if isinstance(one, dict) and "name" in one] if isinstance(found, list) else []

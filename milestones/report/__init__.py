@@ -1,5 +1,1 @@
-"""report.html of a run folder: one self-contained page, written from the folder's files alone."""
-
-from .page import write
-
-__all__ = ["write"]
+"""report.html of a run folder: one self-contained page, written from the folder's files alone (`page.write`)."""

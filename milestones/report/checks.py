@@ -54,13 +54,15 @@ def _split(source: Any, classes: int) -> tuple[dict[str, Any], list[bytes]]:
     sums = torch.zeros(3, dtype=torch.float64)  # how many values, their sum, their squares
     first, moved, counts, seen = None, 0.0, torch.zeros(max(classes, 1), dtype=torch.long), 0
     for batch in source.sweep(500):
-        rows = batch[0].detach().cpu().flatten(1)
+        rows = batch[0].detach().cpu().reshape(len(batch[0]), -1)
         if rows.shape[1] <= LARGEST:
             rows = rows[:, :: max(1, rows.shape[1] // MOST_VALUES)].contiguous()
-            keys += [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in rows.numpy()]
+            # A sequence is padded with zeros to the longest of its batch: they are not its content.
+            texts = (row.tobytes().rstrip(b"\0") for row in rows.numpy())
+            keys += [hashlib.blake2b(text, digest_size=8).digest() for text in texts]
             values = rows.double()
             sums += torch.stack([torch.tensor(values.numel()).double(), values.sum(), values.square().sum()])
-            first = values[0] if first is None else first
+            first = values[0] if first is None or len(first) != values.shape[1] else first
             moved = max(moved, float((values - first).abs().max()))
         if classes and len(batch) > 1 and batch[1].dim() == 1 and not batch[1].is_floating_point():
             counts += torch.bincount(batch[1].cpu(), minlength=classes)[:classes]

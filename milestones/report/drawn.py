@@ -23,6 +23,7 @@ from .pictures import (
     heat,
     number,
     pairs,
+    picture,
     words,
 )  # fmt: skip
 
@@ -129,6 +130,57 @@ def listing(title: str, columns: object, cells: list[Any]) -> str:
     return figure(title, grid(columns, rows), more).replace('class="plot"', 'class="plot full"', 1)
 
 
+def board(title: str, media: dict[str, Any]) -> str:
+    """A figure of a position of a game: lines or squares, stones or signs; "" where its rows are damaged."""
+    table = _matrix(media["board"])
+    if table is None or max(table.shape) > 52 or not np.isfinite(table).all():
+        return ""
+    rows, columns = table.shape
+    given = media.get("pieces")
+    pieces = [str(name) for name in given] if isinstance(given, list) else []
+    edge = 0 if media.get("crossings") is True else 0.5
+
+    def paint(canvas: Any) -> None:
+        axes = canvas.add_axes((0.1, 0.1, 0.85, 0.85))
+        axes.hlines(np.arange(rows + 2 * edge) - edge, -edge, columns - 1 + edge, _MUTED, linewidth=0.6)
+        axes.vlines(np.arange(columns + 2 * edge) - edge, -edge, rows - 1 + edge, _MUTED, linewidth=0.6)
+        size = 200 / max(rows, columns)
+        for (row, column), piece in np.ndenumerate(table.astype(int)):
+            if piece in (1, 2):
+                look = {"color": _INK if piece == 1 else _PAPER, "markeredgecolor": _INK, "markersize": 0.85 * size}
+                axes.plot(column, row, "o", **look)
+            elif piece:
+                axes.text(column, row, str(piece), ha="center", va="center")
+        axes.set(xlim=(-0.7, columns - 0.3), ylim=(rows - 0.3, -0.7), aspect="equal")
+        axes.set_xticks(range(columns), [("ABCDEFGHJKLMNOPQRSTUVWXYZ" * 3)[k] for k in range(columns)], fontsize=6)
+        axes.set_yticks(range(rows), [str(rows - k) for k in range(rows)], fontsize=6)
+        axes.grid(False)
+
+    note = "dark: {}, light: {}".format(*(words(name, 40) for name in pieces[:2])) if len(pieces) >= 2 else ""
+    note += f"; {words(media['note'], 200)}" if media.get("note") else ""
+    return figure(title, _draw(paint, f"{title}: a position of {media.get('game')}", (3.4, 3.4), layout=None), note)
+
+
+def wave(title: str, media: dict[str, Any]) -> str:
+    """A figure of a sound's envelope over seconds."""
+    pairs_of, seconds = _spots(media["envelope"]), number(media.get("seconds"))
+    if not len(pairs_of) or not np.isfinite(pairs_of).all() or not seconds > 0:
+        return ""
+
+    def paint(canvas: Any) -> None:
+        axes = canvas.add_subplot()
+        axes.fill_between(np.linspace(0, seconds, len(pairs_of)), *pairs_of.T, color=_SERIES[0], linewidth=0.5)
+        axes.set(xlabel="seconds", xlim=(0, seconds), ylim=(-1, 1))
+
+    return figure(title, _draw(paint, f"{title}: the waveform of {seconds:.3g} seconds", (4.2, 1.6)))
+
+
+def film(title: str, media: dict[str, Any]) -> str:
+    """A figure of frames side by side, and the lines of their values."""
+    note = f"{number(media.get('frames')):.0f} frames; some of them, from the first to the last"
+    return figure(title, picture(media["strip"], title, 560), note)
+
+
 def drawn(title: str, media: object) -> str:
     """A figure of what `Media.plain` gave, told by its keys; "" where it is damaged."""
     if isinstance(media, str):
@@ -137,6 +189,12 @@ def drawn(title: str, media: object) -> str:
         return ranking(title, media)
     if not isinstance(media, dict):
         return ""
+    if isinstance(media.get("board"), list):
+        return board(title, media)
+    if isinstance(media.get("envelope"), list):
+        return wave(title, media)
+    if isinstance(media.get("strip"), bytes):
+        return film(title, media)
     names = media.get("xlabel") or "", media.get("ylabel") or ""
     if isinstance(media.get("lines"), dict):
         lines: dict[str, Line] = {}

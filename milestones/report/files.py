@@ -78,7 +78,9 @@ def latest(folder: Path) -> Iterator[tuple[str, str]]:
     best: dict[tuple[str, str], tuple[int, str]] = {}
     for name in sorted(os.listdir(shows)):
         stem, suffix = os.path.splitext(name)
-        if suffix not in (".png", ".json", ".txt") or stem.startswith(("mistake-", "suspect-")):
+        if suffix not in (".png", ".json", ".txt", ".wav", ".webp", ".gif") or stem.startswith(
+            ("mistake-", "suspect-")
+        ):
             continue
         parts = SHOW.fullmatch(stem)
         stage, step, item = (parts[1], int(parts[2]), parts[3]) if parts else ("", 0, stem)
@@ -90,6 +92,16 @@ def latest(folder: Path) -> Iterator[tuple[str, str]]:
 
 def media(content: bytes, name: str) -> object:
     """What a show file holds, as `Media.plain` gave it; None where it is damaged."""
+    if name.endswith((".wav", ".webp", ".gif")):
+        from ..media import Audio, Image, Video
+
+        try:
+            if name.endswith(".wav"):
+                return Audio.decoded(content, name).plain()
+            film = Video.decoded(content, name)
+            return {**film.plain(), "strip": Image(film.strip()).encode()[1]}
+        except UserError:
+            return None
     text = content.decode(errors="replace")
     if name.endswith(".txt"):
         return text or None

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..parts.diagnosis import Finding, case, diagnose
-from ..parts.vitals import layers_of
+from ..parts.diagnosis import Finding, case, diagnose, layers_of
 from . import files
 from .pictures import chart, grid, number, short, words
 
@@ -21,7 +20,9 @@ def diagnosis(folder: Path) -> list[Finding]:
     origin = records["config"].get("from")
     frozen = isinstance(origin, dict) and origin.get("frozen") is True
     problem = str(records["status"].get("problem") or "")
-    return diagnose(case(files.log(folder)[0], records["checks"], records["facts"].get("labels"), frozen, problem))
+    choice, labels = records["config"].get("choice"), records["facts"].get("labels")
+    final = isinstance(choice, dict) and choice.get("split") == "final"
+    return diagnose(case(files.log(folder)[0], records["checks"], labels, frozen, problem, final))
 
 
 def section(found: Iterable[Finding], lines: Iterable[Mapping[str, Any]]) -> str:

@@ -20,6 +20,8 @@ FILES = ("config", "facts", "plan", "env", "status", "report")
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 EQUAL = """The weights are equal bit by bit on the CPU under the same plan, number of threads and
 version of PyTorch; elsewhere the figures agree within their spread."""
+CUT = """This run ended before its last step, where the clock or a hand ended it; its command need not end at the same
+step, so its weights and figures may differ."""
 
 
 def write(folder: Path) -> Path:
@@ -46,7 +48,7 @@ def html_of(folder: Path) -> str:
     notices.append(problem)
     config, report, env = run["config"], run["report"], run["env"]
     about, matrix = part(config, "about"), part(report, "confusion")
-    ideas = {key.capitalize(): about[key] for key in ("idea", "deviations") if about.get(key)}
+    ideas = {key.capitalize(): Html(words(about[key], 4_000)) for key in ("idea", "deviations") if about.get(key)}
     each = classes.classes(matrix, run["facts"])
     own, name = (
         folder.resolve().name,
@@ -69,7 +71,7 @@ def html_of(folder: Path) -> str:
         "Settings": _settings(config, report),
         "Plan": _plan(run["plan"]),
         "Environment": pairs({key: env[key] for key in env if key != "format"}) if env else "",
-        "Repeat it": _repeat(config.get("command") or report.get("command")),
+        "Repeat it": _repeat(config.get("command") or report.get("command"), str(report.get("ended")) in result.EARLY),
         "Cite": result.cite(about.get("paper")),
         "Files": f"<p><code>{words(own, 200)}/</code></p>" + pairs(files.listing(folder)),
     }
@@ -196,7 +198,7 @@ def _plan(plan: Mapping[str, Any]) -> str:
     return text + (f'<p class="quiet">{note}</p>' if note else "")
 
 
-def _repeat(command: object) -> str:
-    """The command, to be copied with one click."""
+def _repeat(command: object, cut: bool) -> str:
+    """The command, to be copied with one click, and what it repeats."""
     pre = f'<pre class="copy">{words(command, 2000)}</pre>'
-    return f'{pre}<p class="quiet">{EQUAL}</p>' if command else ""
+    return f'{pre}<p class="quiet">{CUT if cut else EQUAL}</p>' if command else ""

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .pictures import Html, grid, number, pairs, short, words
+from .published import comparable
 
 EARLY = {"minutes": "time budget spent", "interrupted": "interrupted", "stopped": "stopped"}
 INITIALS = r"(?:\w\.[ -]?)+"
@@ -105,7 +106,7 @@ def published(score: Mapping[str, Any]) -> str:
     if score.get("paper") is None:
         return "–"
     where = "published"
-    if score.get("paper_data") != score.get("data"):
+    if not comparable(score):
         where = f"published on other data ({words(score.get('paper_data') or 'not named')}; not comparable)"
     return f"{where}: {short(number(score['paper']))} {words(score.get('unit') or '', 20)}"
 
@@ -113,7 +114,7 @@ def published(score: Mapping[str, Any]) -> str:
 def whisker(score: Mapping[str, Any]) -> str:
     """The interval as a bar from zero, with the value, and the published figure where it may be compared."""
     low, high, value, paper = (number(score.get(key)) for key in ("low", "high", "value", "paper"))
-    same = score.get("paper_data") == score.get("data") and paper >= 0
+    same = comparable(score) and paper >= 0
     if not 0 <= low <= value <= high or not high > 0:
         return ""
     unit = 100 / (1.1 * max(high, paper if same else 0))

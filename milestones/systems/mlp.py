@@ -113,7 +113,7 @@ class MLP(nn.Module):
 
 
 def prepare(knobs: Knobs, place: Place) -> Data[Any]:
-    if place.choice.data and kind(place.choice.data) == "table":
+    if place.choice.data and kind(place.choice.data) in ("table", "texts"):
         return table(place)
     return pictures(place, default="digits", side=28)
 

@@ -16,13 +16,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
-import numpy as np
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
 from ..core.config import Config, Field
 from ..core.fit import cosine, fit
+from ..core.interval import quantiles
 from ..core.run import Run
 from ..core.score import Score, wilson
 from ..core.source import Data, Facts, Held, Place, keyed
@@ -191,7 +191,7 @@ def score(knobs: Knobs, model: ZipReader, data: Data[Lines], place: Place) -> di
 
     read, rng = read_at(sure, missed), keyed("read_at_1")
     draws = (torch.randint(n, (n,), generator=rng) for _ in range(500))  # bootstrap
-    low, high = np.quantile([read_at(sure[i], missed[i]) for i in draws], [0.025, 0.975]).tolist()
+    low, high = quantiles([read_at(sure[i], missed[i]) for i in draws])
     return {
         "lines_right": percent(100 * float((~missed).float().mean()), *wilson(int((~missed).sum()), n)),
         "read_at_1": percent(read, min(low, read), max(high, read), "at most 1 % errors; interval by bootstrap"),

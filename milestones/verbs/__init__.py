@@ -7,6 +7,7 @@ VERBS = {
     "resume": "go on with a run that was stopped, to the same bits",
     "score": "measure a run again, on its test data or on yours",
     "use": "give a run pictures or rows of your own",
+    "say": "a text to sound, by espeak-ng: say out.wav three hundred and four",
     "look": "see what a run learned: its units and layers, what it looks at in an input, the loss around it",
     "attack": "look for small changes of the input that mislead a run; certify what no change can mislead",
     "lr": "find a page's learning rate by short trainings, and see what other rates do",
@@ -15,5 +16,6 @@ VERBS = {
     "compare": "runs side by side: what differs in settings and scores",
     "data": "what would be read from a path, how it is split, what is wrong with it; --download fetches a set",
     "doctor": "what is wrong with a run's training; without a run, check the installation and this machine",
+    "studio": "all of it in the browser: train, watch, use, look inside, attack, play",
     "completion": "print the completion script of a shell: bash, zsh or fish",
 }

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .subject import add_run, subject
-from .words import answer, say
+from .words import answer, say, several
 
 METHODS = ("fgsm", "pgd", "deepfool", "carlini", "square", "autoattack", "universal", "patch")
 USUAL = ("fgsm", "pgd", "deepfool", "carlini", "autoattack")
@@ -19,12 +19,12 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     add_run(parser)
     parser.add_argument("inputs", metavar="INPUT", nargs="*", help="files of your own; none: the run's test data")
     group = parser.add_argument_group("the attacks")
-    group.add_argument("--norm", nargs="+", choices=("inf", "2"), default=["inf", "2"],
-                       help="how a change is measured: by its largest entry, or by its length [inf 2]")  # fmt: skip
-    group.add_argument("--eps", nargs="+", type=float, default=[], metavar="SIZE",
+    group.add_argument("--norm", type=several(str, ("inf", "2")), default=["inf", "2"], metavar="NORM,...",
+                       help="how a change is measured: by its largest entry, or by its length [inf,2]")  # fmt: skip
+    group.add_argument("--eps", type=several(float), default=[], metavar="SIZE,...",
                        help="sizes in parts of the legal range; of a table, in its spreads [a curve]")  # fmt: skip
-    group.add_argument("--method", nargs="+", choices=METHODS, default=list(USUAL), metavar="METHOD",
-                       help=f"of {', '.join(METHODS)} [{' '.join(USUAL)}]")  # fmt: skip
+    group.add_argument("--method", type=several(str, METHODS), default=list(USUAL), metavar="METHOD,...",
+                       help=f"of {', '.join(METHODS)} [{','.join(USUAL)}]")  # fmt: skip
     group.add_argument("--examples", type=int, default=0, help=f"of the test data [{EXAMPLES}, or what fits a minute]")
     group.add_argument("--certify", action="store_true", help="prove what no change misleads: intervals, smoothing")
     group.add_argument("--seed", type=int, default=0, help="of everything that is drawn at random [0]")

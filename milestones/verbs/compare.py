@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
-from typing import Any
 
+from .groups import differing, gathered, settings_of
 from .words import answer
-
-SAME = ("system", "config", "choice", "from", "page_sha256", "members")  # in a group
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -28,25 +25,17 @@ def run(args: argparse.Namespace) -> int:
         folders = [f for f in user_runs(args.runs) if state_of(f)["state"] == "finished"]
     if not folders:
         raise UserError("finished runs to compare", f"none in {args.runs}", "Name runs or train some")
-    groups: dict[str, list[dict[str, Any]]] = {}
+    runs = []
     for folder in folders:
         config, report = read_json(folder, "config.json"), report_of(folder)
-        same = {name: config.get(name) for name in SAME}
-        groups.setdefault(json.dumps(same, sort_keys=True), []).append({"run": folder.name, **report, "settings": same})
-    flat = [
-        {
-            "system": g[0]["settings"]["system"],
-            "members": g[0]["settings"]["members"] or 1,
-            **(g[0]["settings"]["choice"] or {}),
-            **(g[0]["settings"]["config"] or {}),
-        }
-        for g in groups.values()
-    ]
-    names = list(dict.fromkeys(name for item in flat for name in item))
-    differ = [name for name in names if len({json.dumps(item.get(name, "-")) for item in flat}) > 1]
-    scores = list(dict.fromkeys(name for g in groups.values() for name in g[0]["scores"]))
-    rows, content = [["runs", *differ, *scores, "seconds"]], []
-    for members, item in zip(groups.values(), flat, strict=True):
+        runs.append({"run": folder.name, **report, "config": config})
+    groups = gathered(runs)
+    flat = [settings_of(members[0]["config"]) for members in groups]
+    differ = differing(flat)
+    scores = list(dict.fromkeys(name for g in groups for name in g[0]["scores"]))
+    rows: list[list[str]] = [["runs", *differ, *scores, "seconds"]]
+    content = []
+    for members, item in zip(groups, flat, strict=True):
         label = members[0]["run"] + (f" .. {members[-1]['run']}" if len(members) > 1 else "")
         found = group_lines(members)[1]
         cells = []

@@ -10,7 +10,10 @@ from .words import answer, say
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument(
-        "path", metavar="PATH|NAME", help="a folder, a file, or a known set: digits, mnist, fashion, usps"
+        "path",
+        metavar="PATH|NAME",
+        help="a folder, a file, or a known set: digits, mnist, fashion, usps, numbers, dates, verses, multi30k, "
+        "tinyshakespeare",
     )
     parser.add_argument("--target", default="", help="the column of a table to predict")
     parser.add_argument("--split", default="", help="'final' or percentages as 80/10/10")

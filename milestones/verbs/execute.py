@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from .. import __version__
-from ..catalog import Entry, find, locate, page
+from ..catalog import Entry, fields, find, locate, page
 from ..core.config import changed
 from ..core.errors import UserError, nearest
 from ..core.folder import next_folder, read_json, read_weights, write_json, write_status, write_weights
@@ -35,10 +35,10 @@ from ..parts.diagnosis import case, diagnose
 from ..parts.ensemble import Ensemble
 from ..parts.vitals import look
 from ..report import files
-from ..report import write as write_report
 from ..report.checks import data_checks, model_checks
 from ..report.evidence import examine
 from ..report.health import diagnosis
+from ..report.page import write as write_report
 from ..report.result import early
 from ..trained import MOST_MEMBERS, as_dict, members_of, order_of, system_of
 from . import members
@@ -78,11 +78,7 @@ class Outcome(NamedTuple):
 
 def about(entry: Entry, module: Any) -> dict[str, str]:
     """The fields of the page's docstring: title, paper, idea, deviations, result."""
-    doc = inspect.cleandoc(module.__doc__ or entry.name)
-    fields = {"title": doc.splitlines()[0].rstrip(".")}
-    for name, text in re.findall(r"^(Paper|Idea|Deviations|Result)\s+((?:.|\n)*?)(?=^\S|\Z)", doc, re.MULTILINE):
-        fields[name.lower()] = " ".join(text.split())
-    return fields
+    return fields(inspect.cleandoc(module.__doc__ or entry.name))
 
 
 def device_of(words: str) -> torch.device:
@@ -225,7 +221,8 @@ def _train(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs
     write_json(folder / "facts.json", facts)
     checks = {"data": data_checks(knobs, data)}
     write_json(folder / "checks.json", checks)
-    for finding in diagnose(case([], checks, facts.get("labels"))):  # before an hour is spent
+    final = run.place.choice.split == "final"
+    for finding in diagnose(case([], checks, facts.get("labels"), final=final)):  # before an hour is spent
         say(f"doctor: {finding}")
     count = members_of(config, folder)
     model = members.build(system, knobs, facts, count, run, entry.name).to(run.place.device)

@@ -6,6 +6,8 @@ import argparse
 import math
 from typing import TYPE_CHECKING, Any
 
+from .words import several
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -24,7 +26,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     """The options of an explanation."""
     group = parser.add_argument_group("what it looks at in an input")
     group.add_argument("--example", default="", metavar="N", help="example N of the run's test data in place of a file")
-    group.add_argument("--method", nargs="+", default=[], metavar="NAME", help=f"some of {', '.join(NAMES)} [all]")
+    group.add_argument("--method", type=several(str), default=[], metavar="NAME,...",
+                       help=f"some of {', '.join(NAMES)} [all]")  # fmt: skip
     group.add_argument("--against", default="", metavar="CLASS", help="the class that is explained [the net's answer]")
     group.add_argument("--steps", default="50", metavar="N", help="noisy copies, and points of a path [50]")
     group.add_argument("--orders", default="20", metavar="N", help="orders of the parts for Shapley values [20]")
@@ -54,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
     found, tensors = study(subject, methods, args.against, setting)
     found["seconds"] = time.perf_counter() - began
     words = [args.run, *args.inputs, *(["--example", args.example] if example else []),
-             *(["--method", *methods] if args.method else []), *(["--against", args.against] if args.against else []),
+             *(["--method", ",".join(methods)] if args.method else []),
+             *(["--against", args.against] if args.against else []),
              "--steps", str(setting.steps), "--orders", str(setting.orders), "--seed", str(args.seed),
              *(["--page", args.page] if args.page else [])]  # fmt: skip
     found["command"] = shlex.join(["milestones", "look", *words])

@@ -128,7 +128,7 @@ def command(args: argparse.Namespace) -> str:
              "concept": "", "dream": ""}  # fmt: skip
     for name, usual in named.items():
         if (value := getattr(args, name)) != usual:
-            parts += [f"--{name}", *(value if isinstance(value, list) else [str(value)])]
+            parts += [f"--{name}", ",".join(value) if isinstance(value, list) else str(value)]
     return shlex.join(parts)
 
 

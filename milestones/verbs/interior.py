@@ -4,7 +4,6 @@ mistakes and the training examples behind them."""
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from ..core.source import Place, key
 from ..parts import similarity
 from ..parts.census import census
 from ..parts.ensemble import Ensemble
+from ..parts.memory import free_memory
 from ..parts.watch import Layer, Step, Watch, flat, layers_of, responses, steps_of
 from ..trained import Trained, order_of
 from .subject import of, read_inputs
@@ -114,11 +114,7 @@ def opened(trained: Trained, chunk: int = 0) -> Net:
 def chunk_for(bytes_each: int) -> int:
     """Examples at a time, for so many bytes of all that a pass puts out: a tenth of what is free, three times over
     for gradients."""
-    try:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):  # a system that does not say
-        free = 2 << 30
-    return int(min(LARGEST_CHUNK, max(1, free // 10 // (3 * bytes_each))))
+    return int(min(LARGEST_CHUNK, max(1, free_memory() // 10 // (3 * bytes_each))))
 
 
 def picked(source: Any, most: int) -> Any:

@@ -263,7 +263,7 @@ class Study:
 
     def curvature(self) -> dict[str, Any]:
         """The Hessian of the training loss at the solution: its largest eigenvalues, its trace, its spread."""
-        from ..core.score import spread
+        from ..core.interval import spread
         from ..parts.curvature import hessian, largest, sharpness, traces
 
         began, terrain = time.perf_counter(), self.terrain

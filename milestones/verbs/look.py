@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from .subject import add_run
+from .words import several
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -13,7 +14,7 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 
     add_run(parser)
     parser.add_argument("inputs", metavar="INPUT", nargs="*", help="files of your own; none: what the layers learned")
-    parser.add_argument("--beside", nargs="+", default=[], metavar="RUN",
+    parser.add_argument("--beside", type=several(str), default=[], metavar="RUN,...",
                         help="other runs: their layers, or with --landscape their lines, beside its own")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn at random [0]")
     for part in (explain, inside, landscape):

@@ -17,7 +17,7 @@ from torch import nn
 from ..catalog import find, page
 from ..core.config import changed
 from ..core.errors import UserError, nearest
-from ..core.score import student
+from ..core.interval import student
 from ..core.source import Choice, Place, key
 from ..core.system import System
 from ..media.records import finite

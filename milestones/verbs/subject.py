@@ -43,28 +43,56 @@ def subject(args: argparse.Namespace, inputs: Sequence[str], most: int, split: s
 
 def of(trained: Trained, inputs: Sequence[str], most: int, split: str = "test", first: int = 0) -> Subject:
     """The subject of an opened run, as `subject` has it; with `first`, its example of that number alone."""
+    probed(trained)
+    if inputs:
+        batch, names = read_inputs(trained, inputs)
+        return about(trained, batch, names, "your own", known=False)
+    source = getattr(prepared(trained), split)
+    batch, names = taken(trained, source, split, most, first)
+    return about(trained, batch, names, source.name, known=True)
+
+
+def probed(trained: Trained) -> None:
+    """UserError: the run's page has no probe."""
+    from ..core.errors import UserError
+
+    if trained.system.probe is None:
+        got = f"the page {trained.entry.name}, which has no probe"
+        raise UserError("a run whose scores can be differentiated by its input", got, "Take another run",
+                        trained.entry.name)  # fmt: skip
+
+
+def prepared(trained: Trained) -> Any:
+    """The data that a run learned from."""
     import torch
 
-    from ..core.errors import UserError
     from ..core.source import Place
     from ..trained import order_of
 
+    seed, choice = order_of(trained.config, trained.folder)
+    return trained.system.prepare(trained.knobs, Place(torch.device("cpu"), seed, choice=choice))
+
+
+def taken(trained: Trained, source: Any, split: str, most: int, first: int = 0) -> tuple[Any, list[str]]:
+    """The first `most` examples of a source, or the one of number `first`, and what they are called. UserError: there
+    are not so many."""
+    from ..core.errors import UserError
+
+    if first > len(source):
+        want, who = f"one of the {len(source):,} examples of {source.name}", trained.entry.name
+        raise UserError(want, f"example {first:,}", "They are numbered from 1", who)
+    size = 1 if first else max(1, min(most, len(source)))
+    batch = next(itertools.islice(source.sweep(size), max(0, first - 1), None))
+    return batch, [f"{split} {(first or 1) + i}" for i in range(len(batch[0]))]
+
+
+def about(trained: Trained, batch: Any, names: Sequence[str], data: str, known: bool) -> Subject:
+    """The subject of examples as the page's loss takes them; `known`: whether they have their classes. UserError: as
+    `subject`, but for the input's kind."""
+    from ..core.errors import UserError
+
     system, name = trained.system, trained.entry.name
-    if system.probe is None:
-        got = f"the page {name}, which has no probe"
-        raise UserError("a run whose scores can be differentiated by its input", got, "Take another run", name)
-    if inputs:
-        batch, names = read_inputs(trained, inputs)
-        data = "your own"
-    else:
-        seed, choice = order_of(trained.config, trained.folder)
-        source = getattr(system.prepare(trained.knobs, Place(torch.device("cpu"), seed, choice=choice)), split)
-        if first > len(source):
-            got, do = f"example {first:,}", "They are numbered from 1"
-            raise UserError(f"one of the {len(source):,} examples of {source.name}", got, do, name)
-        size = 1 if first else max(1, min(most, len(source)))
-        batch = next(itertools.islice(source.sweep(size), max(0, first - 1), None))
-        names, data = [f"{split} {(first or 1) + i}" for i in range(len(batch[0]))], source.name
+    assert system.probe is not None, "checked by `probed`"
     trained.model.eval().requires_grad_(False)
     probe = system.probe(trained.model, batch)
     labels = tuple(map(str, trained.facts.get("labels") or ()))
@@ -72,10 +100,10 @@ def of(trained: Trained, inputs: Sequence[str], most: int, split: str = "test", 
     if scores.dim() != 2 or scores.shape[1] < 2 or probe.target.is_floating_point():
         got = "a number" if probe.target.is_floating_point() else f"scores of shape {tuple(scores.shape)}"
         raise UserError("a run that chooses among classes", got, "Take a run with classes", name)
-    if inputs:
+    if not known:
         probe = probe._replace(target=scores.argmax(-1))
     labels = labels or tuple(map(str, range(scores.shape[1])))
-    return Subject(trained, batch, probe, labels, tuple(names), data, not inputs)
+    return Subject(trained, batch, probe, labels, tuple(names), data, known)
 
 
 def read_inputs(trained: Trained, inputs: Sequence[str]) -> tuple[Any, list[str]]:
@@ -99,7 +127,7 @@ def media_of(trained: Trained, inputs: Sequence[str]) -> tuple[list[Any], list[s
     takes = trained.system.takes
     items, names = [], []
     for word in inputs:
-        found = read(word, takes)
+        found = piped(takes, trained.entry.name) if word == "-" else read(word, takes)
         for number, item in enumerate(found):
             if not isinstance(item, takes):
                 want = " or ".join(kind.__name__.lower() for kind in takes) or "no input"
@@ -108,6 +136,25 @@ def media_of(trained: Trained, inputs: Sequence[str]) -> tuple[list[Any], list[s
             items.append(item)
             names.append(word if len(found) == 1 else f"{word}:{number + 1}")
     return items, names
+
+
+def piped(takes: tuple[type, ...], who: str) -> list[Any]:
+    """What comes on standard input: a sound in WAV, or one text a line. UserError: a terminal, or of another kind."""
+    import sys
+
+    from ..core.errors import UserError
+    from ..media import Audio, Text
+    from ..media.utf8 import utf8
+
+    if sys.stdin.isatty() or not {Audio, Text} & set(takes):
+        raise UserError("a file to answer for", "none", "Name one or several files", who)
+    content = sys.stdin.buffer.read()
+    if content[:4] == b"RIFF":
+        return [Audio.decoded(content, "standard input")]
+    lines = [line.strip() for line in utf8(content, "text", "standard input", who).splitlines()]
+    if not any(lines):
+        raise UserError("a text or a sound on standard input", "nothing", "Pipe one text a line, or a WAV file", who)
+    return [Text(line) for line in lines if line]
 
 
 def differentiated(probe: Probe, who: str) -> Any:

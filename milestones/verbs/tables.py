@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import UserError
 from ..core.folder import read_json
+from ..core.interval import spread
+from .groups import scored
 
 if TYPE_CHECKING:
     from ..core.score import Score
@@ -55,19 +57,14 @@ def outcome_lines(folder: Path, report: Mapping[str, Any], short: bool = False) 
 
 def group_lines(reports: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[str, Any]]:
     """The summary of runs that differ in their seed only: as lines, and as JSON."""
-    from ..core.score import spread
-
-    lines, group = [], {}
-    for name, first in reports[0]["scores"].items():
-        values = [report["scores"][name]["value"] for report in reports]
-        score, found = score_of(first), spread(values)
-        group[name] = {**found, "values": values, "unit": score.unit, "data": score.data, "over": score.over}
-        line = f"{name}: {found['mean']:.4g} {score.unit}, mean of {len(values)} seeds"
+    group, lines = scored([report["scores"] for report in reports]), []
+    for name, found in group.items():
+        line = f"{name}: {found['mean']:.4g} {found['unit']}, mean of {found['n']} seeds"
         if "sd" in found:
             low, high = max(0.0, found["low"]), found["high"]
             sample = max(report["scores"][name]["high"] - report["scores"][name]["low"] for report in reports) / 2
             line += f" (spread {found['sd']:.2g}; 95 % interval of the seeds [{low:.4g}, {high:.4g}]"
-            line += f", of the test sample +-{sample:.2g}) on {score.data}"
+            line += f", of the test sample +-{sample:.2g}) on {found['data']}"
         lines.append(line)
     seconds = [report["seconds"] for report in reports]
     lines.append(f"training: {min(seconds):.1f} to {max(seconds):.1f} s a run")

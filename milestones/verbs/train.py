@@ -77,6 +77,27 @@ def choose(path: str, target: str = "") -> Fit:
     why = f"it is read as {found}, because {reason}"
     if found == "table":
         return Fit("mlp", "table", {}, why)
+    if found == "frames":
+        return Fit("frames", "own", {}, why)
+    if found == "speech":
+        from ..data.transcripts import transcripts
+
+        count = len(transcripts(Path(path)).paths)
+        return Fit("speech", "quick", {"steps": min(10_000, max(1000, count))}, why)
+    if found == "pairs":
+        return Fit("translator", "text", {}, why)
+    if found == "recordings":
+        return Fit("eeg", "quick", {}, why)
+    if found == "series":
+        return Fit("lstm", "series", {}, why)
+    if found == "sounds":
+        return Fit("sounds", "quick", {}, why)
+    if found == "captions":
+        return Fit("captions", "quick", {}, why)
+    if found == "text":
+        return Fit("gpt", "text", {}, why)
+    if found == "texts":
+        return Fit("words", "own", {"steps": min(3000, max(300, _texts(Path(path)) // 25))}, why)
     from ..data.glance import glance
 
     seen = glance(path, target)
@@ -91,6 +112,13 @@ def choose(path: str, target: str = "") -> Fit:
         settings["balance"] = 0.5
         why += f"; the largest class has {seen.uneven:.0f} times the pictures of the smallest, so rare ones weigh more"
     return Fit("resnet", "photos", settings, why)
+
+
+def _texts(path: Path) -> int:
+    """About how many texts there are: files in folders, or lines of a table."""
+    if path.is_dir():
+        return sum(file.suffix.lower() == ".txt" for file in path.rglob("*"))
+    return path.read_bytes().count(b"\n")
 
 
 def run(args: argparse.Namespace) -> int:

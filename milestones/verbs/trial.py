@@ -20,7 +20,7 @@ STAGE = "train"  # what is studied, if there is one of the name that `fit` gives
 LOST = 100.0  # times the first loss, from which no training comes back in so short a time
 
 
-class Over(Exception):  # noqa: N818  (no error)
+class Over(Exception):
     """The trial has made its updates. It leaves the page's `train`: what would come after costs time, and no verb can
     ask a page not to do it."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 
@@ -20,6 +20,26 @@ def add_knobs(parser: argparse.ArgumentParser, schema: Mapping[str, Mapping[str,
         metavar = "{" + ",".join(map(str, knob["enum"])) + "}" if "enum" in knob else name.upper()
         group.add_argument(f"--{name.replace('_', '-')}", dest=f"knob_{name}", default=argparse.SUPPRESS,
                            metavar=metavar, help=text, **more)  # fmt: skip
+
+
+def several(kind: Callable[[str], Any], among: Sequence[str] = ()) -> Callable[[str], list[Any]]:
+    """The type of an option of several values with commas between, as --eps 0.1,0.2: one word, so that it does not
+    swallow a file that follows."""
+
+    def values(word: str) -> list[Any]:
+        parts = [part for part in word.split(",") if part]
+        for part in parts:
+            if among and part not in among:
+                raise argparse.ArgumentTypeError(f"invalid choice: {part!r} (choose from {', '.join(among)})")
+            try:
+                kind(part)
+            except ValueError:
+                raise argparse.ArgumentTypeError(f"no {kind.__name__}: {part!r}") from None
+        if not parts:
+            raise argparse.ArgumentTypeError("no value")
+        return [kind(part) for part in parts]
+
+    return values
 
 
 def set_knobs(args: argparse.Namespace) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from milestones.verbs.attack import USUAL, lines
 from milestones.verbs.misled import masking, study, task_of
 from milestones.verbs.subject import Subject
 
-SHORT = ["--method", "fgsm", "pgd", "deepfool", "--norm", "inf", "--examples", "12", "--eps", "0.1"]
+SHORT = ["--method", "fgsm,pgd,deepfool", "--norm", "inf", "--examples", "12", "--eps", "0.1"]
 
 
 def run_of(page: Page, trained: Path) -> list[str]:
@@ -70,7 +70,8 @@ def test_the_picture_of_the_user(
     """As the panda: before and after with both chances, and the difference magnified."""
     file = str(tiny.inputs("lenet", {"kind": "pictures"}, place)[0])
     capsys.readouterr()
-    assert main(["attack", str(trained_lenet), file, "--eps", "0.007", "--norm", "inf", "--method", "fgsm"]) == 0
+    words = ["attack", str(trained_lenet), "--eps", "0.007", "--method", "fgsm", "--norm", "inf", file]
+    assert main(words) == 0, "a file behind options is a file"
     text = capsys.readouterr().out
     assert " % -> " in text and "; difference x 71: runs/lenet-attack-" in text
     shown = text.split("difference x 71: ")[1].splitlines()[0]
@@ -81,8 +82,8 @@ def test_certify_and_the_attacks_on_request(trained_lenet: Path, capsys: pytest.
                                             monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     monkeypatch.setattr("milestones.verbs.misled.SECONDS", 0.0)  # the fewest draws
     monkeypatch.setattr("milestones.verbs.misled.SMOOTHED", 3)
-    words = ["attack", str(trained_lenet), "--examples", "10", "--norm", "inf", "--eps", "0.002", "0.1", "--certify",
-             "--method", "pgd", "universal", "patch"]  # fmt: skip
+    words = ["attack", str(trained_lenet), "--examples", "10", "--norm", "inf", "--eps", "0.002,0.1", "--certify",
+             "--method", "pgd,universal,patch"]  # fmt: skip
     capsys.readouterr()
     assert main([*words, "--json"]) == 0
     found = one_json(capsys)
@@ -103,6 +104,8 @@ def test_certify_and_the_attacks_on_request(trained_lenet: Path, capsys: pytest.
     "examples": (["--examples", "-3"], ["one example or more, got --examples -3"]),
     "method": (["--method", "pdg"], ["invalid choice: 'pdg'"]),
     "norm": (["--norm", "1"], ["invalid choice: '1'"]),
+    "no norm": (["--norm", ","], ["argument --norm: no value"]),
+    "a word": (["--eps", "0.1,small"], ["argument --eps: no float: 'small'"]),
     "input": (["no/such.png"], ["no/such.png, which does not exist"]),
 }.values(), ids=lambda value: "")  # fmt: skip
 def test_what_cannot_be_used(words: list[str], texts: list[str], trained_lenet: Path, home: Path,

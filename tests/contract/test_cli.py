@@ -207,7 +207,7 @@ def test_train_from_takes_what_fits(here: Path, data: str, capsys: pytest.Captur
     "use of a pattern": (["use", "**", "digit.png"], ["a run (a folder, a name as lenet-3, or a page)"]),
     "use of nothing": (["use", "", "digit.png"], ["a run (a folder, a name as lenet-3, or a page)"]),
     "use of zero bytes": (["use", "a\0b", "digit.png"], ["a run (a folder, a name as lenet-3, or a page)"]),
-    "use without input": (["use", "lenet-1"], ["the following arguments are required"]),
+    "use without input": (["use", "lenet-1"], ["a file to answer for", "Name one or several files"]),
     "use of a file that is not there": (["use", "lenet-1", "no.png"], ["no.png, which does not exist"]),
     "use of rows on pictures": (["use", "lenet-1", "rows.csv"], ["lenet: expected image, got row in rows.csv. Pass a file of that kind"]),
     "use of an unknown kind": (["use", "lenet-1", "notes.txt"], ["notes.txt, of another kind"]),

@@ -352,7 +352,7 @@ def bad_files(home: Path) -> None:
     "no concept": (["lenet", "--concept", "no/such"], ["no/such, which does not exist"]),
     "other inputs": (["lenet", "--beside", "lenet1989"], ["a run that takes the same inputs", "1 x 16 x 16 instead"]),
     "beside nothing": (["lenet", "--beside", "lenett"], ["Did you mean 'lenet'?"]),
-    "beside two": (["lenet", "--beside", "mlp", "lenet1989"], ["one run to compare the layers", "2: mlp, lenet1989"]),
+    "beside two": (["lenet", "--beside", "mlp,lenet1989"], ["one run to compare the layers", "2: mlp, lenet1989"]),
     "beside without a probe": (["lenet", "--beside", "perceptron"], ["which has no probe"]),
     "dream of text": (["lenet", "--dream", "text.png"], ["text.png, which is a text file"]),
     "dream of nothing": (["lenet", "--dream", "none.png"], ["none.png"]),

@@ -85,7 +85,7 @@ def runs(pair: Path, home: Path) -> Path:
 
 
 def test_ways_to_another_run_and_of_training(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    others = ["--to", "lenet-2", "--beside", "lenet-2", "lenet-3"]
+    others = ["--to", "lenet-2", "--beside", "lenet-2,lenet-3"]
     words = ["look", "lenet-1", *SMALL, "--size", "15", *others, "--path", "--json"]
     assert main(words) == 0
     found = one_json(capsys)

@@ -143,9 +143,7 @@ def test_another_class_other_maps_and_the_same_command_again(
 ) -> None:
     shutil.copytree(trained_lenet, home / "runs" / "lenet-1")
     file = str(tiny.inputs("lenet", {"kind": "pictures"}, place)[0])
-    assert (
-        main(["look", "lenet-1", file, file, "--against", "3", *FEW, "--method", "shapley", "gradient", "--json"]) == 0
-    )
+    assert main(["look", "lenet-1", file, file, "--against", "3", *FEW, "--method", "shapley,gradient", "--json"]) == 0
     found = one_json(capsys)
     assert found["study"] == "runs/lenet-look-1"
     assert [one["explained"] for one in found["inputs"]] == ["3", "3"] and found["inputs"][0]["truth"] is None

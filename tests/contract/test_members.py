@@ -24,9 +24,29 @@ from milestones.verbs.execute import Order, begin, go_on
 
 Fork = Callable[..., Any]
 REFUSED = {  # page: why
-    "descent": "whose answers are classes or numbers, got a page without a `loss`",
+    **dict.fromkeys(("descent", "mdp"), "whose answers are classes or numbers, got a page without a `loss`"),
     **dict.fromkeys(
-        ("depth", "parity", "perceptron", "roman", "zipcode"),
+        (
+            "captions",
+            "charrnn",
+            "depth",
+            "dynamics",
+            "eeg",
+            "frames",
+            "gpt",
+            "lstm",
+            "memory",
+            "parity",
+            "perceptron",
+            "roman",
+            "speech",
+            "stack",
+            "transformer",
+            "translator",
+            "vectors",
+            "words",
+            "zipcode",
+        ),
         "whose answers are classes or numbers, got a page without a `probe`",
     ),
 }

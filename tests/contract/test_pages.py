@@ -45,9 +45,14 @@ def same(a: Any, b: Any) -> bool:
 
 
 def rows(batch: Any) -> list[bytes]:
-    """Each example of a batch as bytes."""
-    fields = [field.reshape(len(field), -1) for field in batch]
-    return [b"".join(field[i].numpy().tobytes() for field in fields) for i in range(len(fields[0]))]
+    """Each example of a batch as bytes, without the zeros that pad its sequences to the longest of the batch."""
+    return [b"".join(unpadded(field[i]) for field in batch) for i in range(len(batch[0]))]
+
+
+def unpadded(row: torch.Tensor) -> bytes:
+    kept = row.reshape(len(row), -1).any(1).nonzero() if row.dim() else torch.zeros(1, 1)
+    length = int(kept[-1, 0]) + 1 if len(kept) else 0
+    return (row[:length] if row.dim() else row).numpy().tobytes()
 
 
 def test_all_pages_are_in_the_table() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from milestones.catalog import KNOBS, TIMELINE, code_of, find, page, settings
+from milestones.catalog import KNOBS, TIMELINE, code_of, described, find, options, page, settings
 from milestones.core.config import knobs
 from milestones.core.run import Run
 from milestones.core.source import Choice, Place
@@ -84,17 +84,23 @@ def test_first_losses(name: str, home: Path) -> None:
 
 def test_settings_are_kept_without_importing_the_page() -> None:
     """`train PAGE --help` reads them from a file; what it says is what the pages say."""
-    true = {entry.name: {"code": code_of(entry), "presets": list(page(entry).system.presets),
-                         "knobs": knobs(page(entry).system.Config)} for entry in TIMELINE}  # fmt: skip
+    true = {}
+    for entry in TIMELINE:
+        system = page(entry).system
+        true[entry.name] = {
+            "code": code_of(entry), "knobs": knobs(system.Config), "probe": system.probe is not None,
+            "presets": {name: preset.model_dump(mode="json") for name, preset in system.presets.items()},
+            "takes": [kind.__name__.lower() for kind in system.takes], "options": options(system.use),
+        }  # fmt: skip
+    true = json.loads(json.dumps(true))
     if os.environ.get("UPDATE_GOLDEN"):
         KNOBS.write_text(json.dumps({"format": 1, **true}, indent=1) + "\n")
     kept = json.loads(KNOBS.read_text())
-    assert {name: kept.get(name) for name in true} == json.loads(json.dumps(true)), (
-        "UPDATE_GOLDEN=1 pytest tests/golden"
-    )
+    assert {name: kept.get(name) for name in true} == true, "UPDATE_GOLDEN=1 pytest tests/golden"
     assert set(kept) == {"format", *true}
     for entry in TIMELINE:
-        assert settings(entry) == (true[entry.name]["presets"], json.loads(json.dumps(true[entry.name]["knobs"])))
+        assert settings(entry) == (list(true[entry.name]["presets"]), true[entry.name]["knobs"])
+        assert described(entry) == {name: value for name, value in true[entry.name].items() if name != "code"}
 
 
 def test_another_seed_has_other_losses(home: Path) -> None:

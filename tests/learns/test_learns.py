@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import torch
 from learns.made_lines import NONE, cases
+from learns.rotation import chosen
 
 import milestones
 from milestones.catalog import TIMELINE, find, page
 from milestones.core.config import changed
-from milestones.core.fit import evaluate, fit
+from milestones.core.fit import cosine, evaluate, fit
 from milestones.core.run import Run
 from milestones.core.source import Data, Held, Place
 from milestones.media import Image
@@ -25,18 +26,37 @@ from milestones.verbs.execute import Order, begin
 # page: (largest error in percent, smallest believable error, seconds of training on two cores with time to spare)
 QUICK = {
     "descent": (50.0, 10.0, 120.0),  # percent of races that do not end at a lowest minimum; set after the first run
+    "mdp": (5.0, 0.0, 60.0),  # percent of the best return lost; 0 is believable: the policy may be the best; set before
     "perceptron": (5.0, 0.0, 30.0),  # 0 is believable: the clouds are separable by construction
     "roman": (15.0, 0.05, 180.0),  # percent of sums in Arabic numerals that are wrong
     "parity": (5.0, 0.0, 180.0),  # of the recurrent net; 0 is believable: a state of one bit is exact
     "mlp": (4.0, 0.5, 180.0),
     "lenet1989": (4.0, 0.4, 180.0),
+    "dynamics": (25.0, 0.0, 180.0),  # percent of free runs lost within two Lyapunov times; set before the first run
+    "stack": (0.0, 0.0, 180.0),  # of the net that is set by hand: right by construction; set before the first run
+    "lstm": (5.0, 0.8, 180.0),  # set before the first run: 8,000 of MNIST's rows, 128 units
     "lenet": (1.6, 0.3, 180.0),
     "zipcode": (8.0, 0.3, 200.0),  # percent of lines not right
     "alexnet": (2.0, 0.3, 200.0),
+    "speech": (30.0, 1.0, 200.0),  # percent of words wrong, of voices never heard; set before the first score
     "depth": (10.0, 1.0, 180.0),  # of three hidden layers, 3,000 weights; a prototype had 4.5 to 7.2 when this was set
+    # percent of strings of 120 vectors with a wrong bit, none of validation at three seeds when this was set; 0 is
+    # believable: a procedure
+    "memory": (20.0, 0.0, 180.0),
+    "translator": (10.0, 0.0, 200.0),  # percent of sentences not word for word; 0 is believable: made by rules
     "adversarial": (4.0, 0.3, 180.0),  # of unchanged pictures; the rest is in a test of its own
+    "frames": (3.0, 0.02, 180.0),  # percent of frames; drawn: 0.3 on validation films when this was set
+    "sounds": (12.0, 0.0, 180.0),  # of voices never heard; 0 is believable of 180 sounds; set before the first score
+    "captions": (15.0, 0.0, 200.0),  # percent of pictures of unseen pairs not told rightly; 0 is believable: drawn
     "resnet": (1.2, 0.15, 200.0),
+    "eeg": (30.0, 2.0, 180.0),  # percent of trials of four classes, in a later session of made heads
     "scenes": (12.0, 0.5, 180.0),  # percent of scenes at the scale that fits; a prototype had 6 when this was set
+    "transformer": (10.0, 0.0, 200.0),  # as the translator, on the same sentences
+    "charrnn": (160.0, 60.0, 180.0),  # hundredths of a nat a character, as gpt; set before the first score
+    "gpt": (150.0, 60.0, 180.0),  # hundredths of a nat a character, of verses; set before the first score
+    "vectors": (40.0, 10.0, 180.0),  # percent of neighbours taken for drawn words, chance 50; set before the first run
+    "words": (15.0, 1.0, 200.0),  # percent of pieces of 5 to 14 letters, chance 87; set before the first run
+    "logic": (5.0, 0.5, 180.0),  # percent of digits, of which only sums were told; set before the first run
 }
 
 
@@ -46,14 +66,29 @@ def test_every_page_has_a_threshold() -> None:
 
 # A threshold that is known to be missed stays as it was set, before measuring; the page must stay as good as it was
 # measured to be (benchmarks/digits.py, 5 seeds: 9.9 %, at most 10.8). page: (bound, reason)
-MISSED = {"zipcode": (12.0, "reads 90.1 % of composed test lines, 92 % wanted here: more updates than 90 s hold")}
+MISSED = {
+    "zipcode": (12.0, "reads 90.1 % of composed test lines, 92 % wanted here: more updates than 90 s hold"),
+}
+
+
+TURN = chosen({name: most for name, (_, _, most) in QUICK.items()})
+
+
+def turn(name: str, *marks: Any) -> Any:
+    """A page, marked slow if it is not its turn."""
+    return pytest.param(name, marks=[*marks, *([] if name in TURN else [pytest.mark.slow])])
 
 
 def marked(name: str) -> Any:
     """A page whose threshold is missed, and known to be. (Where USPS is not at hand its test lines are easier.)"""
     if name not in MISSED:
-        return pytest.param(name)
-    return pytest.param(name, marks=pytest.mark.xfail(strict=False, raises=AssertionError, reason=MISSED[name][1]))
+        return turn(name)
+    return turn(name, pytest.mark.xfail(strict=False, raises=AssertionError, reason=MISSED[name][1]))
+
+
+def in_turn(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A mark for a test of one page."""
+    return (lambda test: test) if name in TURN else pytest.mark.slow
 
 
 Report = dict[str, Any]
@@ -72,11 +107,19 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Rep
 
 
 def error_of(report: Report) -> float:
-    """Percent of wrong answers."""
+    """Percent of wrong answers, or what stands for it."""
     scores = report["scores"]
     if "error" in scores:
         return scores["error"]["value"]
-    return 100 - next(scores[name]["value"] for name in ("lines_right", "reached", "accuracy") if name in scores)
+    if "lost" in scores:
+        return scores["lost"]["value"]
+    if "word_error" in scores:
+        return scores["word_error"]["value"]
+    if "loss" in scores:  # a language model's, in hundredths of a nat
+        return 100 * scores["loss"]["value"]
+    return 100 - next(
+        scores[name]["value"] for name in ("lines_right", "reached", "accuracy", "exact") if name in scores
+    )
 
 
 @pytest.mark.parametrize("name", [marked(name) for name in QUICK])
@@ -85,23 +128,24 @@ def test_quick(name: str, quick: Callable[[str], tuple[Report, Path]]) -> None:
     assert least <= error_of(quick(name)[0]) <= most
 
 
-@pytest.mark.parametrize("name", MISSED)
+@pytest.mark.parametrize("name", [turn(name) for name in MISSED])
 def test_what_misses_its_threshold_gets_no_worse(name: str, quick: Callable[[str], tuple[Report, Path]]) -> None:
     assert QUICK[name][1] <= error_of(quick(name)[0]) <= MISSED[name][0]
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", [turn(name) for name in QUICK])
 def test_quick_ends_in_time(name: str, quick: Callable[[str], tuple[Report, Path]]) -> None:
     report = quick(name)[0]
     assert report["seconds"] <= QUICK[name][2]
     assert report["ended"] == "finished"
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", [turn(name) for name in QUICK])
 def test_the_doctor_finds_nothing_wrong(name: str, quick: Callable[[str], tuple[Report, Path]]) -> None:
     assert quick(name)[0]["findings"] == []
 
 
+@in_turn("adversarial")
 def test_adversarial_resists_one_step_and_says_what_more_do(quick: Callable[[str], tuple[Report, Path]]) -> None:
     """Published: 10.6 % read rightly after one step of 0.25 before, 82.1 % after training on such pictures."""
     scores = quick("adversarial")[0]["scores"]
@@ -115,6 +159,7 @@ def test_adversarial_resists_one_step_and_says_what_more_do(quick: Callable[[str
         assert "AutoAttack leaves" in scores[f"{name}accuracy_fgsm"]["note"]
 
 
+@in_turn("zipcode")
 def test_zipcode_reads_made_pictures(quick: Callable[[str], tuple[Report, Path]]) -> None:
     """It reads at least 16 of 21, and no number, but at most once, where there is none."""
     pictures = cases()
@@ -128,6 +173,7 @@ def test_zipcode_reads_made_pictures(quick: Callable[[str], tuple[Report, Path]]
     assert sum(want == NONE != read for want, read in said) <= 1, wrong
 
 
+@in_turn("scenes")
 def test_scenes_tells_what_is_missed_at_the_wrong_scale(quick: Callable[[str], tuple[Report, Path]]) -> None:
     """Most mugs that fit are found, and most of those that have a giant's pixels in a scene that fits them; what is
     missed of giants is the page's finding, and is only printed."""
@@ -140,7 +186,49 @@ def test_scenes_tells_what_is_missed_at_the_wrong_scale(quick: Callable[[str], t
     assert scores["miss_giant"]["over"] == scores["miss_normal"]["over"] == 1000
 
 
-@pytest.mark.parametrize("name", ["mlp", "lenet1989", "lenet", "zipcode", "alexnet", "resnet", "scenes"])
+@in_turn("frames")
+def test_frames_needs_its_memory(quick: Callable[[str], tuple[Report, Path]]) -> None:
+    """A net that sees single frames is right in at most 75 % of them."""
+    scores = quick("frames")[0]["scores"]
+    assert scores["error_single"]["value"] >= 25
+    assert scores["error_single"]["over"] == scores["error"]["over"] == 9600
+
+
+@in_turn("memory")
+def test_memory_carries_on_and_the_lstm_does_not(quick: Callable[[str], tuple[Report, Path]]) -> None:
+    """Trained on 20 vectors at most; less than one wrong bit of the 960 of 120 vectors."""
+    scores = quick("memory")[0]["scores"]
+    assert scores["bit_error"]["value"] < 1
+    assert scores["bit_error_lstm"]["value"] > 100
+    assert scores["bit_error"]["over"] == scores["bit_error_lstm"]["over"] == 100
+
+
+@in_turn("logic")
+def test_logic_is_worth_a_net_that_has_none(quick: Callable[[str], tuple[Report, Path]]) -> None:
+    """Sums are told better by a program that can add; 2.3 and 4.6 % wrong in the first run."""
+    scores = quick("logic")[0]["scores"]
+    assert scores["answer_error"]["value"] < scores["direct_answer_error"]["value"] <= 30
+
+
+@in_turn("stack")
+def test_stack_what_learns_knows_only_what_it_was_shown(quick: Callable[[str], tuple[Report, Path]]) -> None:
+    """The LSTM learns strings as in training, and not longer ones; 2.5 and 42 % wrong in the first run."""
+    scores = quick("stack")[0]["scores"]
+    assert scores["lstm_error"]["value"] <= 15
+    assert scores["lstm_longer_error"]["value"] >= 20 > scores["longer_error"]["value"] == 0
+    assert (scores["depth_float32"]["value"], scores["depth_float64"]["value"]) == (12, 26)
+
+
+def ending(step: int) -> float:
+    """The schedule that keeps the rate for 360 updates, and takes it to 0 in the last 40: a last step too long would
+    decide the loss."""
+    return min(1.0, (400 - step) / 40)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["mlp", "lenet1989", "lenet", "zipcode", "alexnet", "resnet", "scenes", "translator", "transformer", "logic"],
+)
 def test_learns_eight_examples_by_heart(name: str, tmp_path: Path) -> None:
     system = page(find(name)).system
     knobs = system.presets["modern" if "modern" in system.presets else "quick"]
@@ -153,8 +241,26 @@ def test_learns_eight_examples_by_heart(name: str, tmp_path: Path) -> None:
     before = evaluate(model, system.loss, eight)["loss"]
     with Run(tmp_path, place, plan="exact") as run:
         optimizer = torch.optim.Adam(model.parameters(), 3e-3)
-        fit(model, system.loss, eight, run, steps=300, batch=8, optimizer=optimizer)
+        fit(model, system.loss, eight, run, steps=400, batch=8, optimizer=optimizer, schedule=ending)
     after = evaluate(model, system.loss, eight)
     assert before > 1
     assert after["loss"] < 0.02
     assert after["error"] == 0
+
+
+def test_captions_tells_eight_pictures_by_heart(tmp_path: Path) -> None:
+    """Each with a sentence that is true of it: of several that are, any."""
+    system = page(find("captions")).system
+    knobs = changed(system.presets["quick"], {"pictures": 64, "forget": 0.0, "dropout": 0.0, "width": 16}, "captions")
+    place = Place(torch.device("cpu"), 0)
+    data: Data[Any] = system.prepare(knobs, place)
+    eight: Any = Held(next(data.train.sweep(8)), place, "eight", "train")
+    model = system.build(knobs, data.facts)
+    before = evaluate(model, system.loss, eight)["loss"]
+    with Run(tmp_path, place, plan="exact") as run:
+        optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+        fit(model, system.loss, eight, run, steps=300, batch=8, optimizer=optimizer, schedule=cosine(300))
+    scores = system.score(knobs, model, data._replace(test=eight), place)
+    assert before > 2
+    assert scores["exact"].value == 100
+    assert scores["bleu"].value > 99

@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from milestones.core.score import spread
+from milestones.core.interval import spread
 from milestones.parts.curvature import Product, hessian, largest, sharpness, traces
 from milestones.parts.landscape import Terrain, vector
 

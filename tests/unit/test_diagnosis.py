@@ -104,6 +104,17 @@ def test_each_rule(name: str) -> None:
     assert str(said).startswith(f"{said.sure}: ")
 
 
+def test_validation_that_was_learned_from_on_purpose_is_no_leak() -> None:
+    """--split final; test examples among the training examples are one all the same."""
+    lines, checks = healthy()
+    checks["data"]["valid"].update(shared=100.0)
+    assert names(diagnose(case(lines, checks))) == ["leakage"]
+    assert diagnose(case(lines, checks, final=True)) == []
+    checks["data"]["test"].update(shared=12.0)
+    (found,) = diagnose(case(lines, checks, final=True))
+    assert found.name == "leakage" and "validation" not in found.says
+
+
 def test_a_class_is_named() -> None:
     lines, checks = healthy()
     CASES["class_missing"](lines, checks)

@@ -16,6 +16,7 @@ from milestones import load
 from milestones.parts import explain
 from milestones.parts.explain import Question, question
 from milestones.parts.maps import METHODS, Setting, parts_of
+from milestones.parts.memory import free_memory, kept
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -260,7 +261,9 @@ def test_room_follows_the_free_memory() -> None:
     assert explain.room(of(net, x), 0) == 1
     assert explain.room(of(net, x), 10**6) < explain.room(of(net, x), 10**8)
     assert explain.room(of(wide, x), 10**7) < explain.room(of(net, x), 10**7)
-    assert explain.free_memory(x.device) > 1 << 20
+    assert free_memory(x.device) > 1 << 20
+    weight = torch.ones(5, 3, requires_grad=True)  # a product keeps its other factor, here twelve numbers of 4 bytes
+    assert kept(lambda: torch.ones(4, 3) @ weight.T) == 48
     # What one example keeps is at least its activations, 64 maps before and after the unit.
     assert explain.room(of(wide, x), 10**8) <= 0.25 * 10**8 / (2 * 64 * 81 * 4)
 

@@ -6,6 +6,7 @@ import io
 import json
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from milestones.media import (
     Row,
     Surface,
     Text,
+    lit,
     mosaic,
     read,
     tiles,
@@ -169,6 +171,19 @@ def test_mosaic_has_a_place_for_each() -> None:
     plain, captioned = mosaic(images, columns=3).pixels, mosaic(images, ["a", "b", "ü漢"], columns=3).pixels
     assert [int(plain[30, 30 + 60 * k]) for k in range(3)] == [0, 100, 200]
     assert captioned.shape[0] == plain.shape[0] + 12
+    mixed = [images[1], Image(np.full((56, 56, 3), (10, 20, 30), np.uint8)), Image(np.zeros((56, 56, 4), np.uint8))]
+    colours = mosaic(mixed, ["one", "two\nlines", ""], columns=3).pixels
+    assert colours.shape == (plain.shape[0] + 24, plain.shape[1], 3)
+    assert [colours[30, 30 + 60 * k].tolist() for k in range(3)] == [[100] * 3, [10, 20, 30], [255] * 3]
+
+
+def test_a_picture_is_lit_where_the_weights_are() -> None:
+    picture, weights = torch.full((3, 8, 8), 200, dtype=torch.uint8), torch.zeros(2, 2, 2)
+    weights[0, 0, 1], weights[1] = 0.5, 0.25
+    plain, corner, everywhere = lit(picture, weights, 3)
+    assert plain.pixels.shape == corner.pixels.shape == (24, 24, 3)
+    assert (plain.pixels == 200).all() and (everywhere.pixels == 200).all()
+    assert corner.pixels[0, 23, 0] == 200 and corner.pixels[23, 0, 0] == 50
 
 
 def test_records_are_media_with_json() -> None:
@@ -212,10 +227,10 @@ def test_read_by_suffix_and_content(tmp_path: Path) -> None:
     (tmp_path / "a.xyz").write_text("?")
     with pytest.raises(UserError, match=r"a picture or a table, got .*a\.xyz, of another kind"):
         read(tmp_path / "a.xyz")
-    with pytest.raises(
-        UserError, match="a picture, a table or a folder of pictures, got nothing-here, which does not exist"
-    ):
+    with pytest.raises(UserError, match="a file or a folder, got nothing-here, which does not exist"):
         read("nothing-here")
+    with pytest.raises(UserError, match="an empty argument"):
+        read("")
     (tmp_path / "loose").symlink_to(tmp_path / "gone")
     with pytest.raises(UserError, match="a readable file, got"):
         read(tmp_path / "loose")
@@ -266,3 +281,39 @@ def test_a_table_from_an_old_spreadsheet(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes("größe;preis\n1,5;2\n".encode("latin-1"))
     table = sheet(tmp_path / "a.csv")
     assert table.columns == {"größe": ["1,5"], "preis": ["2"]} and table.comma
+
+
+def test_a_text_that_flows_is_made_as_it_is_read() -> None:
+    made: list[str] = []
+
+    def making() -> Iterator[str]:
+        for piece in ("to ", "be", "", " or"):
+            made.append(piece)
+            yield piece
+
+    text = Text(making())
+    assert text.flows and not Text("to").flows and made == []
+    assert repr(text) == "Text('', flows)"
+    pieces, others = text.pieces(), text.pieces()
+    assert [next(pieces), next(pieces), next(others)] == ["to ", "be", "to "] and made == ["to ", "be"]
+    assert text.text == str(text) == text.plain() == "to be or" and text.encode() == (".txt", b"to be or")
+    assert [*pieces] == ["", " or"] and [*others] == ["be", "", " or"] and [*text.pieces()] == made
+    assert text == Text("to be or") != Text("to be") and hash(text) == hash(Text("to be or"))
+    assert Text("a") != "a" and isinstance(text, Media)
+
+
+def test_a_text_that_fails_keeps_what_was_made() -> None:
+    def making() -> Iterator[str]:
+        yield "to be"
+        raise KeyboardInterrupt
+
+    text = Text(making())
+    with pytest.raises(KeyboardInterrupt):
+        list(text.pieces())
+    assert text.text == "to be"
+
+
+def test_words_that_are_no_file() -> None:
+    for words in ("", " ", "\n", "{", '{"a": 1}', "to be"):
+        assert read(words, (Text,)) == [Text(words)]
+    assert read('{"a": 1}', (Text, Row)) == [Row({"a": 1})]

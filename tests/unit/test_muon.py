@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import nn
 
@@ -72,3 +74,40 @@ def test_what_is_frozen_is_left_out() -> None:
     layer(torch.ones(1, 1, 3, 3)).sum().backward()
     optimizer.step()
     assert torch.equal(layer.weight, before)
+
+
+def test_matrices_that_are_chosen_are_turned_and_the_rest_is_not() -> None:
+    torch.manual_seed(0)
+    chosen, other = nn.Linear(12, 30, bias=False), nn.Linear(12, 30, bias=False)
+    other.load_state_dict(chosen.state_dict())
+    before = chosen.weight.detach().clone()
+    optimizer = Muon(other.parameters(), 0.02, matrices=chosen.parameters())
+    x = torch.randn(50, 12)
+    (chosen(x).square().mean() + other(x).square().mean()).backward()
+    optimizer.step()
+    step = chosen.weight.detach() - before
+    assert torch.allclose(torch.linalg.svdvals(step) / (0.02 * 0.2 * 30**0.5), torch.ones(12), atol=0.4)
+    assert torch.allclose((other.weight - before).abs(), torch.full((30, 12), 0.02), atol=1e-3), "Adam's first step"
+
+
+def test_a_state_is_taken_up_again() -> None:
+    torch.manual_seed(0)
+    one, two = nn.Linear(6, 8), nn.Linear(6, 8)
+    x = torch.randn(20, 6)
+
+    def made(layer: nn.Linear) -> Muon:
+        return Muon([layer.bias], 0.01, matrices=[layer.weight], decay=0.1)
+
+    def step(layer: nn.Linear, optimizer: Muon) -> None:
+        optimizer.zero_grad()
+        (layer(x) - 1).square().mean().backward()
+        optimizer.step()
+
+    first = made(one)
+    step(one, first)
+    two.load_state_dict(one.state_dict())
+    second = made(two)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    step(one, first)
+    step(two, second)
+    assert torch.equal(one.weight, two.weight) and torch.equal(one.bias, two.bias)

@@ -144,6 +144,33 @@ def test_a_given_plan_is_taken_whatever_its_speed(monkeypatch: pytest.MonkeyPatc
     assert (exact.layout, exact.precision, exact.threads) == ("contiguous", "float32", 2)
 
 
+def lacking(twin: nn.Module, plan: Plan) -> Tensor:
+    if torch.is_autocast_enabled("cpu"):
+        raise RuntimeError("bf16 path needs a processor with avx512\nand more lines")
+    return probe(twin, plan)
+
+
+def test_what_the_processor_lacks_is_left_out_of_the_race() -> None:
+    plan = measure(NET, lacking, 8, None, CPU)
+    assert plan.precision == "float32"
+    tried = {(one["layout"], one["precision"]): one for one in plan.tried}
+    assert tried["contiguous", "bfloat16"]["within"] is False and tried["contiguous", "bfloat16"]["rate"] == 0
+    with pytest.raises(
+        UserError,
+        match=r"a plan that can run here, got bfloat16, which this processor has not for this "
+        r"model \(bf16 path needs a processor with avx512\)",
+    ):
+        measure(NET, lacking, 8, Plan(precision="bfloat16", threads=1), CPU)
+
+
+def test_a_model_that_cannot_run_is_not_blamed_on_the_plan() -> None:
+    def broken(twin: nn.Module, plan: Plan) -> Tensor:
+        raise RuntimeError("shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        measure(NET, broken, 8, Plan(precision="bfloat16", threads=1), CPU)
+
+
 def test_words() -> None:
     assert chosen("auto") is None
     assert chosen("channels_last/bfloat16/2") == Plan(

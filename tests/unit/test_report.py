@@ -15,9 +15,8 @@ import pytest
 from PIL import Image
 
 from milestones.core.errors import UserError
-from milestones.report import write
 from milestones.report.drawn import drawn
-from milestones.report.page import html_of
+from milestones.report.page import html_of, write
 from milestones.report.pictures import MOST_POINTS, chart, confusion, curves, picture
 from milestones.report.result import bibtex
 
@@ -347,6 +346,15 @@ def test_stopped_run_has_curves(tmp_path: Path) -> None:
     assert "Ended early (interrupted) at step 420 of 1,500." in text
     assert "log.jsonl: 1 unreadable line left out." in text
     assert page.tags.count("svg") == 3
+
+
+def test_only_a_whole_run_is_promised_to_repeat(tmp_path: Path) -> None:
+    folder = rich(tmp_path / "run-1")
+    assert "equal bit by bit" in checked(folder)[0]
+    report = json.loads((folder / "report.json").read_text())
+    put(folder, "report.json", {**report, "ended": "minutes"})
+    text = checked(folder)[0]
+    assert "need not end at the same step" in " ".join(text.split()) and "equal bit by bit" not in text
 
 
 def test_half_written_and_foreign_files_are_named(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_words_and_text_files_are_read_where_a_page_takes_text(tmp_path: Path) -
     assert read("a\0b", (Text,)) == [Text("a\0b")]
     (tmp_path / "a.txt").write_text("1+2\n\n  3+4  \n")
     assert read(tmp_path / "a.txt", (Text,)) == [Text("1+2"), Text("3+4")]
-    with pytest.raises(UserError, match="a picture, a table or a folder of pictures"):
+    with pytest.raises(UserError, match="a file or a folder"):
         read("XIV + II")
     with pytest.raises(UserError, match="of another kind"):
         read(tmp_path / "a.txt")
@@ -149,8 +149,11 @@ def test_words_and_text_files_are_read_where_a_page_takes_text(tmp_path: Path) -
     with pytest.raises(UserError, match="a text with at least one line"):
         read(tmp_path / "a.txt", (Text,))
     (tmp_path / "a.txt").write_bytes(b"\xff\xfe\xff")
-    with pytest.raises(UserError, match="a text that can be read"):
+    with pytest.raises(UserError, match=r"text in UTF-8, got byte 0xff in .*a\.txt line 1, byte 1\. Save it as UTF-8"):
         read(tmp_path / "a.txt", (Text,))
+    (tmp_path / "b.txt").symlink_to(tmp_path / "none")
+    with pytest.raises(UserError, match="a text that can be read"):
+        read(tmp_path / "b.txt", (Text,))
 
 
 def test_history_of_two_stages(tmp_path: Path) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milestones.core.score import Score, answers, error_score, mean_score, rate_score, spread, student, wilson
+from milestones.core.interval import quantiles, spread, student
+from milestones.core.score import Score, answers, error_score, mean_score, rate_score, wilson
 from milestones.core.source import Held, Place
 
 
@@ -113,3 +115,9 @@ def test_students_table() -> None:
 def test_score_is_frozen() -> None:
     with pytest.raises(AttributeError):
         Score(1, 0, 2, "%", "lower", "d", "test", 3).value = 2
+
+
+def test_quantiles_are_numpys() -> None:
+    values = np.random.default_rng(0).normal(size=301).tolist()
+    for some in (values, values[:2], values[:1], values[:40]):
+        assert quantiles(some) == pytest.approx(tuple(np.quantile(some, [0.025, 0.975])))

@@ -1,0 +1,224 @@
+"""SGF (FF[4]) of go and of games in which stones are only placed: the main line, read with suspicion, and written.
+
+Read are SZ, GM, GN, AB, AW, AE, B, W, PL and C. Of go (GM[1], or none) stones are taken as the rules say; whether a
+move was legal is not judged. Other games than go and gomoku (GM[4], which we write with the game's name in GN for all
+that only place stones) are refused.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+
+import numpy as np
+
+from ..core.errors import UserError
+from .board import LONGEST, MOST_MOVES, Board, Move
+
+LARGEST = 1 << 20  # bytes
+MOST_VALUES = 20_000
+MOST_WORK = 1_000_000  # points looked at for captures
+LETTERS = string.ascii_lowercase + string.ascii_uppercase
+SGF = "an SGF file (FF[4]) of go or a game of placing stones"
+INSIDE = re.compile(r"(?:[^\]\\]++|\\.)*+", re.DOTALL)  # of brackets; possessive, so that it never goes back
+ESCAPED = re.compile(r"\\(\r\n|.)", re.DOTALL)
+Node = dict[str, list[str]]
+
+
+def read_sgf(content: bytes, name: str) -> Board:
+    """The position after the main line of the first game in a file called `name`. UserError: not SGF or cut off,
+    larger than 1 MiB, another game, a board above 52 x 52, more than 2,000 moves, a point that is not on the board."""
+    if len(content) > LARGEST:
+        raise UserError("an SGF file of at most 1 MiB", f"{len(content):,} bytes in {name}", "Keep its main line only")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    nodes = _main_line(text, name)
+    root = nodes[0]
+    kind = root.get("GM", ["1"])[0].strip()
+    if kind not in ("1", "4"):
+        raise UserError(SGF, f"game number {kind[:20]!r} in {name}", "Choose another file")
+    rows, columns = _size(root.get("SZ", ["19"])[0], name)
+    game = "go" if kind == "1" else root.get("GN", ["gomoku"])[0].strip()[:60] or "gomoku"
+    cells, moves, turn, note = np.zeros((rows, columns), np.int8), [], 1, ""
+    setup: list[Move] | None = []
+    laid: set[tuple[int, int]] = set()  # the points of the setup
+    work = [MOST_WORK]
+    for node in nodes:
+        for key, piece in (("AB", 1), ("AW", 2), ("AE", 0)):
+            for value in node.get(key, []):
+                area = _area(value, rows, columns, name)
+                _spend(work, len(area), name)
+                for row, column in area:
+                    cells[row, column] = piece
+                    if setup is None or moves or not piece or (row, column) in laid:
+                        # Stones that come or go later: what lies there now is where the game begins.
+                        moves, setup = [], None
+                    else:
+                        setup.append(Move(piece, row, column))
+                        laid.add((row, column))
+            if setup is None:
+                setup = _stones(cells)
+                laid = {(old.row, old.column) for old in setup}
+                _spend(work, len(setup), name)
+        if "AB" in node and "AW" not in node and not moves:
+            turn = 2  # a handicap
+        for key, piece in (("B", 1), ("W", 2)):
+            for value in node.get(key, [])[:1]:
+                row, column = _point(value, rows, columns, name, a_pass=True)
+                moves.append(Move(piece, row, column))
+                if len(moves) > MOST_MOVES:
+                    raise UserError(f"a game of at most {MOST_MOVES:,} moves", f"more in {name}", "Cut it")
+                if row >= 0:
+                    cells[row, column] = piece
+                    if kind == "1":
+                        _capture(cells, row, column, work)
+                        _spend(work, 0, name)
+                turn = 3 - piece
+        if node.get("PL", [""])[0].strip()[:1].upper() in ("B", "W"):
+            turn = 1 if node["PL"][0].strip()[:1].upper() == "B" else 2
+        note = node["C"][0] if node.get("C") else note
+    return Board(cells, ("black", "white"), turn, tuple(moves), tuple(setup), game, kind == "1", note=note[:2000])
+
+
+def write_sgf(board: Board) -> str:
+    """The game of a board as SGF. UserError: pieces of more than two kinds."""
+    if len(board.pieces) > 2:
+        raise UserError("a board with two kinds of stones", f"{len(board.pieces)}", "SGF holds no others")
+    rows, columns = board.cells.shape
+    size = str(rows) if rows == columns else f"{columns}:{rows}"
+    head = f"(;FF[4]CA[UTF-8]AP[milestones]GM[{1 if board.game == 'go' else 4}]SZ[{size}]GN[{_quoted(board.game)}]"
+    for key, piece in (("AB", 1), ("AW", 2)):
+        stones = "".join(f"[{LETTERS[m.column]}{LETTERS[m.row]}]" for m in board.setup if m.piece == piece)
+        head += key + stones if stones else ""
+    if not board.moves and board.turn:
+        head += f"PL[{'BW'[board.turn - 1]}]"
+    lines = [f";{'BW'[m.piece - 1]}[{LETTERS[m.column] + LETTERS[m.row] if m.row >= 0 else ''}]" for m in board.moves]
+    note = f"C[{_quoted(board.note)}]" if board.note else ""
+    return head + "".join(lines) + note + ")\n"
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("]", "\\]")
+
+
+def _main_line(text: str, name: str) -> list[Node]:
+    """The nodes of the first game's main line: of variations the first. A walk over the letters, without recursion."""
+    start = text.find("(")
+    if start < 0 or text[:start].strip():
+        raise UserError(SGF, f"{name}, which is {'empty' if not text.strip() else 'of another kind'}", "Choose another")
+    at, depth, over, nodes, key, values = start, 0, 0, [], "", 0
+    while at < len(text):
+        letter = text[at]
+        at += 1
+        if letter == "(":
+            depth += 1
+        elif letter == ")":
+            over = over or depth  # the first variation that ends is the end of the main line
+            depth -= 1
+            if depth == 0:
+                break
+        elif letter == "[":
+            value, at = _value(text, at, name)
+            values += 1
+            if not nodes or not key or values > MOST_VALUES:
+                raise _damaged(name, "a value without a property" if values <= MOST_VALUES else "too many values")
+            if not over:
+                nodes[-1].setdefault(key, []).append(value)
+        elif letter == ";":
+            key = ""
+            if not over or not nodes:
+                nodes.append({})
+        elif letter.isascii() and letter.isalpha():
+            end = at
+            while end < len(text) and end < at + 64 and text[end].isascii() and text[end].isalpha():
+                end += 1
+            key = "".join(c for c in text[at - 1 : end] if c.isupper())  # FF[3] wrote small letters between
+            at = end
+        elif not letter.isspace():
+            raise _damaged(name, f"{letter!r} between its properties")
+    if depth != 0 or not nodes:
+        raise _damaged(name, "it is cut off" if nodes else "no moves")
+    return nodes
+
+
+def _value(text: str, at: int, name: str) -> tuple[str, int]:
+    """The value that begins at a place, and where it goes on behind its bracket."""
+    found = INSIDE.match(text, at)
+    end = found.end() if found else at
+    if text[end : end + 1] != "]":
+        raise _damaged(name, "it is cut off")
+    return ESCAPED.sub(lambda one: one[1].strip("\n\r"), text[at:end]), end + 1
+
+
+def _size(value: str, name: str) -> tuple[int, int]:
+    """(rows, columns) of SZ: "19", or "columns:rows"."""
+    parts = [part.strip() for part in value.split(":")]
+    if len(parts) > 2 or not all(part.isascii() and part.isdigit() and 1 <= int(part[:9]) <= LONGEST for part in parts):
+        want = f"a board of 1 to {LONGEST} rows"
+        raise UserError(want, f"SZ[{value[:20]}] in {name}", "Choose another file")
+    return int(parts[-1]), int(parts[0])
+
+
+def _point(value: str, rows: int, columns: int, name: str, a_pass: bool = False) -> tuple[int, int]:
+    """(row, column); (-1, -1) for a pass. UserError: not on the board."""
+    value = value.strip()
+    if a_pass and (not value or (value == "tt" and rows <= 19 and columns <= 19)):
+        return -1, -1
+    column, row = (LETTERS.find(letter) for letter in value) if len(value) == 2 else (-1, -1)
+    if not (0 <= row < rows and 0 <= column < columns):
+        raise UserError(f"points on a board of {rows} x {columns}", f"{value[:20]!r} in {name}", "Correct the file")
+    return row, column
+
+
+def _area(value: str, rows: int, columns: int, name: str) -> list[tuple[int, int]]:
+    """The points of "aa", or of a rectangle "aa:cc"."""
+    first, _, last = value.partition(":")
+    top, left = _point(first, rows, columns, name)
+    bottom, right = _point(last, rows, columns, name) if last else (top, left)
+    return [(r, c) for r in range(top, bottom + 1) for c in range(left, right + 1)]
+
+
+def _stones(cells: np.ndarray) -> list[Move]:
+    return [Move(int(cells[r, c]), int(r), int(c)) for r, c in np.argwhere(cells)]
+
+
+def _spend(work: list[int], points: int, name: str) -> None:
+    """Take so many points from the work that is left. UserError: there is none left."""
+    work[0] -= points
+    if work[0] < 0:
+        raise UserError("a game that can be played through", f"{name}, of too many stones", "Cut it")
+
+
+def _capture(cells: np.ndarray, row: int, column: int, work: list[int]) -> None:
+    """Take the other side's groups beside a new stone that have no liberty, then its own if it has none; it ends
+    where that would look at more points than `work` allows."""
+    mine = cells[row, column]
+    for r, c in [*_beside(cells, row, column), (row, column)]:
+        if cells[r, c] and (cells[r, c] != mine or (r, c) == (row, column)):
+            for spot in _dead(cells, r, c, work):
+                cells[spot] = 0
+
+
+def _beside(cells: np.ndarray, row: int, column: int) -> list[tuple[int, int]]:
+    around = ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1))
+    return [(r, c) for r, c in around if 0 <= r < cells.shape[0] and 0 <= c < cells.shape[1]]
+
+
+def _dead(cells: np.ndarray, row: int, column: int, work: list[int]) -> list[tuple[int, int]]:
+    """The points of the group on a point if it has no liberty, else none."""
+    piece, seen, todo = cells[row, column], {(row, column)}, [(row, column)]
+    while todo:
+        work[0] -= 1
+        for spot in _beside(cells, *todo.pop()):
+            if not cells[spot] or work[0] < 0:
+                return []
+            if cells[spot] == piece and spot not in seen:
+                seen.add(spot)
+                todo.append(spot)
+    return list(seen)
+
+
+def _damaged(name: str, what: str) -> UserError:
+    return UserError("a whole SGF file", f"{name}, which is damaged ({what})", "Save it again")

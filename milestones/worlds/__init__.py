@@ -1,0 +1,1 @@
+"""Worlds: what an agent acts in."""
