@@ -87,9 +87,8 @@ class Episodes:
             self._number[slots] += 1
             observation = self._tensor(self._begin(slots))
         self.observation = observation
-        reward = torch.from_numpy(np.asarray(seen.reward, np.float32)).to(self.device)
-        ended, cut = (torch.from_numpy(one).to(self.device) for one in (seen.ended, seen.cut & ~seen.ended))
-        return Outcome(reward, ended, cut, final)
+        reward = self._tensor(np.asarray(seen.reward, np.float32))
+        return Outcome(reward, self._tensor(seen.ended), self._tensor(seen.cut & ~seen.ended), final)
 
     def fresh(self, count: int, seed: int) -> Episodes:
         """The same world with `count` episodes that begin from seeds of `seed`."""
@@ -190,7 +189,8 @@ class Episodes:
         return UserError(f"{expected} from {self.facts['world']}", what, f"{do}. What was saved before is kept")
 
     def _tensor(self, value: np.ndarray) -> Tensor:
-        return torch.from_numpy(value).to(self.device)
+        with torch.inference_mode(False):  # a rollout may be learned from after it
+            return torch.from_numpy(value).to(self.device)
 
 
 def _first(value: np.ndarray) -> str:
