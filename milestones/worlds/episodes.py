@@ -171,7 +171,7 @@ class Episodes:
     def _legal(self, action: Tensor) -> np.ndarray:
         chosen = action.detach().cpu().numpy()
         if self.facts["discrete"]:
-            assert chosen.shape == (self._count,) and 0 <= chosen.min() and chosen.max() < self.facts["actions"]
+            assert chosen.shape == (self._count,) and chosen.min() >= 0 and chosen.max() < self.facts["actions"]
             return chosen.astype(np.uint8 if self.facts["actions"] <= 256 else np.int64)
         assert chosen.shape == (self._count, self.facts["actions"]), f"actions of shape {chosen.shape}"
         if not np.isfinite(chosen).all():
