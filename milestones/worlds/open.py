@@ -52,7 +52,8 @@ def admitted(name: str) -> None:
             spec = importlib.util.spec_from_file_location(stem, path.resolve())
             assert spec is not None and spec.loader is not None  # as for each name that ends in .py
             made = importlib.util.module_from_spec(spec)
-            sys.modules[stem] = made  # where Gymnasium looks for the classes that it registered
+            sys.modules[stem] = made
+            sys.modules.setdefault(path.stem, made)  # where Gymnasium looks for the class that was registered
             spec.loader.exec_module(made)
         else:
             importlib.import_module(module)
