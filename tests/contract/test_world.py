@@ -1,4 +1,4 @@
-"""A page that plays in a world: it trains, is killed and resumed, scored, used, shown, compared; what does not fit it is
+"""A page that plays in a world: it trains, is killed and resumed, scored, used, shown, compared; what does not fit is
 refused in one line."""
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def test_a_world_that_fails_leaves_a_run_that_can_be_used_and_resumed(
     try:
         assert main(words) == 2
         said = capsys.readouterr().err
-        assert f"steps without an error from {name}, got OSError: the camera is gone at step 37" in said
+        assert f"steps without an error from {name}, got OSError: the camera is gone at step 38" in said
         assert "Mend the environment, then 'milestones resume'. What was saved before is kept" in said
         folder = tmp_path / "runs" / "player-1"
         assert json.loads((folder / "status.json").read_text())["state"] == "failed"
