@@ -24,7 +24,7 @@ from .world import World
 
 LONGEST = 1_000_000  # steps after which an episode is not waited for
 PLAYED, SHOWN = 30_000, 2_400  # steps of an episode that is shown, and those of them that its film has, at most
-FRAMES, HEIGHT = 600, 240  # of a film
+FRAMES, HEIGHT = 300, 240  # of a film
 TABLE = Path(__file__).parents[1] / "data" / "atari_scores.json"
 Human = Literal["nature", "wang"]
 
@@ -112,13 +112,18 @@ def source_of(human: Human) -> str:
 
 
 def episode(model: nn.Module, facts: Facts, seed: int = 0) -> dict[str, Any]:
-    """One episode of the model's best actions as a film, "episode", with the sum of the rewards so far for each frame;
-    and its "return" in words. Of a long one the film has the beginning, played faster than it went.
-
-    UserError: the world cannot be opened, or not be drawn.
-    """
+    """One episode of the model's best actions in the world that `facts` name, as `filmed`."""
     act: Callable[..., Tensor] = model.act  # type: ignore[assignment]
-    world = opened(str(facts["world"]), 1, key(seed, "episode"), sticky=float(facts.get("sticky", 0.25)))
+    sticky = float(facts.get("sticky", 0.25))
+    return filmed(opened(str(facts["world"]), 1, key(seed, "episode"), sticky=sticky), act)
+
+
+def filmed(world: World, act: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+    """The world's one episode as a film, "episode", with the sum of the rewards so far for each frame, and its "return"
+    in words; the world is closed. Of a long one the film has the beginning, played faster than it went.
+
+    UserError: it cannot be drawn.
+    """
     frames, sums, every, total, steps, ended, cut = list[np.ndarray](), [0.0], 1, 0.0, 0, False, False
     try:
         frames.append(_small(world.picture()))
@@ -134,7 +139,7 @@ def episode(model: nn.Module, facts: Facts, seed: int = 0) -> dict[str, Any]:
                     frames, sums, every = frames[::2], sums[::2], 2 * every
     finally:
         world.close()
-    rate = float(facts.get("rate_hz", 10.0))
+    rate = float(world.facts.get("rate_hz", 10.0))
     film = Video(np.stack(frames), max(min(rate, 10.0), rate / every), {"return": sums})
     how = "ended" if ended else "cut by its limit of time" if cut else "not over then"
     shown = f"; shown are the first {SHOWN:,} steps" if steps > SHOWN else ""
