@@ -20,7 +20,8 @@ OWN = re.compile(r"([\w./\\-]+):([\w./-]+)")  # MODULE:ID or FILE.py:ID
 
 def opened(name: str, count: int, seed: int, *, sticky: float = 0.25, device: torch.device = CPU) -> World:
     """N = `count` episodes of a world: "CartPole-v1" or any id that Gymnasium knows; "pong" or "ALE/Pong-v5", of
-    Atari, whose actions stick with the chance `sticky`; "road" and "field" of a car; MODULE:ID of the user's own, which `admitted` let in.
+    Atari, whose actions stick with the chance `sticky`; "road" and "field", of a car; MODULE:ID of the user's own,
+    which `admitted` let in.
 
     UserError: no such world, a package that is missing, spaces that are not supported.
     """
