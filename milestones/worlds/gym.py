@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import math
+import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -237,6 +238,7 @@ def modes(spec: Any) -> list[str]:
 
 def rendered(env: Any, name: str) -> np.ndarray:
     """H W 3 uint8. UserError: the package that draws is missing, or it draws no picture."""
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pictures are drawn in memory: no window is wanted
     try:
         with quiet():
             picture = env.render()
