@@ -94,7 +94,7 @@ def spec_of(name: str) -> Any:
     versions = [known for known in registry if known.rpartition("-v")[0] == stem]
     close = versions or difflib.get_close_matches(name, registry, 1, CLOSE)
     if package and not close:
-        do = f"It is of another package: {package}"
+        do = f"It is not Gymnasium's own: {package}"
     else:
         near = f"Did you mean {close[-1]!r}?" if close else nearest(name, registry, "For example CartPole-v1.")
         do = f"{near} One of yours: MODULE:ID"

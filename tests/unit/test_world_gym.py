@@ -283,7 +283,7 @@ def test_actions_that_are_not_supported(own: Any, space: Any) -> None:
 @pytest.mark.parametrize(("name", "do"), [
     ("CartPole-v7", "Did you mean 'CartPole-v1'"), ("CartPol-v1", "Did you mean 'CartPole-v1'"),
     ("LunarLandr-v3", "Did you mean 'LunarLander-v3'"),
-    ("MiniGrid-Empty-5x5-v0", "It is of another package: pip install minigrid"),
+    ("MiniGrid-Empty-5x5-v0", "It is not Gymnasium's own: pip install minigrid"),
     ("Zzzzzz-v0", "For example CartPole-v1. One of yours: MODULE:ID"), ("PongNoFrameskip-v4", "named here as 'pong'"),
 ])  # fmt: skip
 def test_an_unknown_id_names_near_ones_or_its_package(name: str, do: str) -> None:
