@@ -195,8 +195,10 @@ class Episodes:
         return UserError(f"{expected} from {self.facts['world']}", what, f"{do}. What was saved before is kept")
 
     def _tensor(self, value: np.ndarray) -> Tensor:
-        with torch.inference_mode(False):  # a rollout may be learned from after it
-            return torch.from_numpy(value).to(self.device)
+        if torch.is_inference_mode_enabled():  # what was seen in it may be learned from after it
+            with torch.inference_mode(False):
+                return torch.from_numpy(value).to(self.device)
+        return torch.from_numpy(value).to(self.device)
 
 
 def _first(value: np.ndarray) -> str:

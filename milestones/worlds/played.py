@@ -141,9 +141,9 @@ def filmed(world: World, act: Callable[[Tensor], Tensor]) -> dict[str, Any]:
         world.close()
     rate = float(world.facts.get("rate_hz", 10.0))
     film = Video(np.stack(frames), max(min(rate, 10.0), rate / every), {"return": sums})
-    how = "ended" if ended else "cut by its limit of time" if cut else "not over then"
+    how = "ended" if ended else "was cut by its limit of time" if cut else "was not over then"
     shown = f"; shown are the first {SHOWN:,} steps" if steps > SHOWN else ""
-    return {"episode": film, "return": Text(f"{total:.6g} in {steps:,} steps; the episode was {how}{shown}")}
+    return {"episode": film, "return": Text(f"{total:.6g} in {steps:,} steps; the episode {how}{shown}")}
 
 
 def _small(picture: Tensor) -> np.ndarray:

@@ -133,7 +133,7 @@ def test_an_episode_is_a_film_with_its_return() -> None:
     assert list(found) == ["episode", "return"] and isinstance(film, Video) and isinstance(text, Text)
     assert film.frames.shape[1] <= measure.HEIGHT and film.frames.shape[3] == 3
     total = float(str(text).split()[0])
-    assert str(text).startswith(f"{total:g} in {total:g} steps; the episode was ")
+    assert str(text).startswith(f"{total:g} in {total:g} steps; the episode ")
     every = 1 if total <= measure.FRAMES else 2
     assert len(film.frames) == -(-total // every) and film.rate_hz == 50 / every
     shown = [float(every * k) for k in range(len(film.frames))]
@@ -151,7 +151,7 @@ def test_a_long_film_is_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
     film = found["episode"]
     assert 10 <= len(film.frames) <= 20 and film.rate_hz == 10
     assert film.values["return"] == [8.0 * k for k in range(len(film.frames))]
-    assert "not over then; shown are the first 90 steps" in str(found["return"]) or "was ended" in str(found["return"])
+    assert "not over then; shown are the first 90 steps" in str(found["return"]) or "ended" in str(found["return"])
 
 
 def test_an_episode_of_atari_is_a_film() -> None:
