@@ -34,16 +34,17 @@ class Camera(NamedTuple):
     horizon: int  # rows of sky
     focus: float  # columns from the middle to what is 45 degrees to the side
     fall: float  # rows below the horizon of the ground a metre ahead
+    noise: float  # of the sensor, times that of the light; 0: as an eye would have it
 
 
-def camera(height: int, width: int, device: torch.device) -> Camera:
+def camera(height: int, width: int, device: torch.device, noise: float = 1.0) -> Camera:
     """The camera with a picture of `height` x `width` pixels: a quarter is sky, and it sees 45 degrees to each side."""
     horizon = height // 4
     rows = torch.arange(height - horizon, device=device) + 0.5
     columns = torch.arange(width, device=device) + 0.5 - width / 2
     fall = NEAR * (height - horizon - 0.5)
     ahead = (fall / rows)[:, None].expand(-1, width)
-    return Camera(ahead, -columns * ahead / (width / 2), ahead / (width / 2), height, horizon, width / 2, fall)
+    return Camera(ahead, -columns * ahead / (width / 2), ahead / (width / 2), height, horizon, width / 2, fall, noise)
 
 
 class Light(NamedTuple):
@@ -93,15 +94,17 @@ def speckled(x: Float[Tensor, "N P"], y: Float[Tensor, "N P"]) -> Float[Tensor, 
     return noise(x.device)[cell & (GRAINS - 1)]
 
 
-def exposed(picture: Float[Tensor, "N 3 H W"], by: Light, steps: Int[Tensor, "N"]) -> UInt8[Tensor, "N 3 H W"]:
+def exposed(picture: Float[Tensor, "N 3 H W"], by: Light, steps: Int[Tensor, "N"],
+            noisy: float = 1.0) -> UInt8[Tensor, "N 3 H W"]:  # fmt: skip
     """What the camera makes of it: brightness, colour cast, and noise that is another in each picture."""
     n, width = len(picture), picture.shape[3]
+    amount = (noisy * by.noise).view(n, 1, 1, 1)
     ramp = torch.linspace(-1, 1, width, device=picture.device)
     bright = picture * by.gain[:, :, None, None] * (1 + by.tilt[:, None] * ramp)[:, None, None]
     size = picture[0].numel()
     begin = (by.grain + 6607 * steps) % (GRAINS - size)
     grains = noise(picture.device).unfold(0, size, 1)[begin].view_as(picture)
-    return torch.addcmul(bright, grains, by.noise.view(n, 1, 1, 1)).clamp_(0, 255).byte()
+    return torch.addcmul(bright, grains, amount).clamp_(0, 255).byte()
 
 
 def driven(x: Float[Tensor, "N"], y: Float[Tensor, "N"], heading: Float[Tensor, "N"],

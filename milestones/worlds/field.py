@@ -45,9 +45,9 @@ NUMBERS = 3 + 2 * OTHERS  # that a start and the other posts are drawn from
 
 
 class Field:
-    """`count` cars at a steady 5 m/s, five pictures a second, each in a field of its own. An episode has ended, rightly,
-    at the last of GOALS red posts, and is cut after MOST_STEPS. Blue, white and black posts mean nothing, and can be
-    driven through. The next goal stands anywhere, as often as not out of sight: then it must be looked for.
+    """`count` cars at a steady 5 m/s, five pictures a second, each in a field of its own. An episode has ended, and
+    well, at the last of GOALS red posts, and is cut after MOST_STEPS. Blue, white and black posts mean nothing, and can
+    be driven through. The next goal stands anywhere, as often as not out of sight: then it must be looked for.
 
     observation: N 3 H W uint8. action: N 1, from -1 (full left) to 1 (full right). reward: metres nearer to the goal
     over metres driven, and 10 a goal.
@@ -63,7 +63,7 @@ class Field:
             "low": [-1.0], "high": [1.0], "version": VERSION, "rate_hz": RATE_HZ, "goals": GOALS,
             "data": {"name": "fields drawn for this run", "note": "drawn pictures: they tell nothing of real fields"},
         }  # fmt: skip
-        self._view, self._large = camera(height, width, device), camera(96, 192, device)
+        self._view, self._large = camera(height, width, device), camera(96, 192, device, noise=0.0)
         self._slot = torch.arange(count, device=device)
         self.number = torch.full((count,), -1)  # of each slot's episode
         self._drawn = torch.zeros(count, NUMBERS + LOOKS + LIGHTS, device=device)
@@ -172,7 +172,7 @@ class Field:
         n, height, wide = len(which), view.height, view.ahead.shape[1]
         sky = paint.sky[..., None, None].expand(-1, -1, view.horizon, wide)
         picture = torch.cat([sky, ground.view(n, 3, height - view.horizon, wide)], 2)
-        return exposed(self._posted(picture, view, which), lit, self.steps[which])
+        return exposed(self._posted(picture, view, which), lit, self.steps[which], view.noise)
 
     def _posted(self, picture: Float[Tensor, "n 3 H W"], view: Camera, which: Tensor) -> Float[Tensor, "n 3 H W"]:
         """The picture with its posts, the farthest first."""

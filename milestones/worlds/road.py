@@ -110,7 +110,7 @@ class Road:
             "low": [-1.0], "high": [1.0], "version": VERSION, "rate_hz": RATE_HZ, "laps": LAPS,
             "data": {"name": "roads drawn for this run", "note": "drawn pictures: they tell nothing of real roads"},
         }  # fmt: skip
-        self._view, self._large = camera(height, width, device), camera(96, 192, device)
+        self._view, self._large = camera(height, width, device), camera(96, 192, device, noise=0.0)
         self._slot = torch.arange(count, device=device)
         self.number = torch.full((count,), -1)  # of each slot's episode
         self._drawn = torch.zeros(count, ROADS + LOOKS + LIGHTS, device=device)
@@ -256,7 +256,7 @@ class Road:
         height, wide = view.height, view.ahead.shape[1]
         sky = paint.sky[..., None, None].expand(-1, -1, view.horizon, wide)
         picture = torch.cat([sky, ground.view(len(which), 3, height - view.horizon, wide)], 2)
-        return exposed(picture, lit, self.steps[which])
+        return exposed(picture, lit, self.steps[which], view.noise)
 
 
 def stripe(distance: Float[Tensor, "n P"], width: Float[Tensor, "P"]) -> Float[Tensor, "n P"]:
