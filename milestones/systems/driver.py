@@ -10,7 +10,7 @@ Deviations  drawn roads, no real ones. Each update is a round's part: the net th
             best of the last round; its expert knows the middle of the road and steers by pure pursuit. Pictures are
             freed of their own mean and spread. Preset `paper` has ALVINN's camera of 30 x 32, 29 hidden and 45
             output units, but no laser, and learns by Adam with DAgger; `pilotnet` PilotNet's layers, and
-            steering instead of the turn's inverse radius. Task `field` (drive to red posts) is ours.
+            steering instead of the turn's inverse radius. World `field` (drive to red posts) is ours.
 Result      not yet measured with several seeds
 """
 
@@ -39,23 +39,23 @@ from ..worlds.road import Road
 
 WORLDS: dict[str, type[Road] | type[Grass]] = {"road": Road, "field": Grass}
 WHOLE = {"road": "laps", "field": "goals"}  # of an episode, by the facts of its world
-TESTED = 40  # roads
 HILL = 5  # output units to each side of the highest one that say where to steer
 MOST_FRAMES = 400
 
 
 class Knobs(Config):
-    task: Literal["road", "field"] = Field(default="road", description="stay on a road, or find red posts in a field")
+    world: Literal["road", "field"] = Field(default="road", description="stay on a road, or find red posts in a field")
     net: Literal["small", "alvinn", "pilotnet"] = Field(default="small", description="from picture to steering")
     height: int = Field(default=24, ge=8, le=160, description="of the camera's picture, pixels")
     width: int = Field(default=48, ge=8, le=240, description="of the camera's picture, pixels")
-    cars: int = Field(default=32, ge=1, le=1024, description="driven together, each on a road of its own")
+    together: int = Field(default=32, ge=1, le=1024, description="cars, each on a road of its own")
     rounds: int = Field(default=6, ge=1, le=100, description="of DAgger; the expert drives all cars in the first, half "
                                                              "as many in each that follows; 1: cloning")  # fmt: skip
     steps: int = Field(default=2500, ge=1, description="optimiser updates; all cars drive a metre in each")
     batch: int = Field(default=64, ge=1, description="pictures per update")
     lr: float = Field(default=1.5e-3, gt=0, description="Adam step size at its peak")
     rows: int = Field(default=16_000, ge=1, description="pictures kept to learn from")
+    episodes: int = Field(default=40, ge=1, description="driven to score, each on a road that was never seen")
 
 
 class Steered(NamedTuple):
@@ -190,8 +190,8 @@ class Seen:
 def prepare(knobs: Knobs, place: Place) -> Road | Grass:
     if place.choice.data:
         raise UserError("no --data: driver draws its own roads", repr(place.choice.data), "Leave --data out", "driver")
-    world = WORLDS[knobs.task]
-    return world(knobs.cars, key(place.seed, "train"), height=knobs.height, width=knobs.width, device=place.device)
+    world = WORLDS[knobs.world]
+    return world(knobs.together, key(place.seed, "train"), height=knobs.height, width=knobs.width, device=place.device)
 
 
 def build(knobs: Knobs, facts: Facts) -> Driver:
@@ -201,16 +201,16 @@ def build(knobs: Knobs, facts: Facts) -> Driver:
 def train(knobs: Knobs, model: Driver, world: Road | Grass, run: Run) -> None:
     optimizer = torch.optim.Adam(model.parameters(), knobs.lr, fused=True)
     now = Steered(world.observation, world.expert())
-    some = torch.arange(knobs.batch, device=run.place.device) % knobs.cars
+    some = torch.arange(knobs.batch, device=run.place.device) % knobs.together
     probe = Steered(now.picture[some], now.steering[some])
     run.measure(model, lambda twin, plan: loss(twin, plan.lay(probe))["loss"], knobs.batch)
-    seen, rate = Seen(max(knobs.rows, knobs.cars), now), cosine(knobs.steps)
-    slot, memo = torch.arange(knobs.cars, device=run.place.device), Memo(total=torch.zeros_like(now.steering[:, 0]))
+    seen, rate = Seen(max(knobs.rows, knobs.together), now), cosine(knobs.steps)
+    slot, memo = torch.arange(knobs.together, device=run.place.device), Memo(total=torch.zeros_like(now.steering[:, 0]))
     for step in run.steps(knobs.steps, model=model, optimizer=optimizer, seen=seen, world=world, memo=memo):
         now = Steered(world.observation, world.expert())
         seen.add(now, run.rng)
         # the expert's share is 1, 1/2, 1/4 ... (Ross 2011, section 3)
-        by_expert = slot < knobs.cars >> (step * knobs.rounds // knobs.steps)
+        by_expert = slot < knobs.together >> (step * knobs.rounds // knobs.steps)
         outcome = world.step(torch.where(by_expert[:, None], now.steering, model.act(now.picture)))
         optimizer.param_groups[0]["lr"] = knobs.lr * rate(step)
         with run.plan.running(run.place.device):
@@ -262,12 +262,13 @@ def score(knobs: Knobs, model: Driver, world: Road | Grass, place: Place) -> dic
         "expert": "the expert",
     }
     for name, who in told.items():
-        test = world.fresh(TESTED, seed, dusk=name.endswith("dusk"))
+        over = knobs.episodes
+        test = world.fresh(over, seed, dusk=name.endswith("dusk"))
         found = drive(test, test.expert if name == "expert" else lambda: model.act(test.observation))  # noqa: B023
         whole = int((found.value >= facts[unit]).sum())
-        note = f"{who}: {whole} of {TESTED} episodes with all {facts[unit]} {unit}; return {found.returned.mean():.4g}"
-        rate, data = 100 * whole / TESTED, facts["data"]["name"]
-        scores[name] = Score(rate, *wilson(whole, TESTED), "%", "higher", data, "test", TESTED, note=note)
+        note = f"{who}: {whole} of {over} episodes with all {facts[unit]} {unit}; return {found.returned.mean():.4g}"
+        rate, data = 100 * whole / over, facts["data"]["name"]
+        scores[name] = Score(rate, *wilson(whole, over), "%", "higher", data, "test", over, note=note)
     return scores
 
 
@@ -293,6 +294,6 @@ PRESETS = {
     "cloning": Knobs(rounds=1),  # the expert drives all the time
     "paper": Knobs(net="alvinn", height=30, width=32, steps=6000),
     "pilotnet": Knobs(net="pilotnet", height=66, width=200, rows=8000, lr=5e-4),
-    "field": Knobs(task="field"),
+    "field": Knobs(world="field"),
 }
 system = System(Knobs, PRESETS, prepare, build, train, score, use)

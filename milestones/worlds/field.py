@@ -53,6 +53,8 @@ class Field:
     over metres driven, and 10 a goal.
     """
 
+    reproducible = True  # its state is exact
+
     def __init__(self, count: int, seed: int, *, height: int = 24, width: int = 48, dusk: bool = False,
                  device: torch.device = CPU) -> None:  # fmt: skip
         assert count >= 1, f"a car or more, not {count}"
@@ -60,7 +62,8 @@ class Field:
         self.size = height, width
         self.facts: Facts = {
             "kind": "world", "world": "field", "shape": [3, height, width], "discrete": False, "actions": 1,
-            "low": [-1.0], "high": [1.0], "version": VERSION, "rate_hz": RATE_HZ, "goals": GOALS,
+            "low": [-1.0], "high": [1.0], "version": VERSION, "dtype": "uint8", "limit": MOST_STEPS,
+            "rate_hz": RATE_HZ, "goals": GOALS,
             "data": {"name": "fields drawn for this run", "note": "drawn pictures: they tell nothing of real fields"},
         }  # fmt: skip
         self._view, self._large = camera(height, width, device), camera(96, 192, device, noise=0.0)
@@ -94,6 +97,9 @@ class Field:
             self.observation = final.clone()
             self.observation[over] = self._seen(self._view, over)
         return Outcome(reward, ended, cut, final)
+
+    def __len__(self) -> int:
+        return self.count
 
     def expert(self) -> Float[Tensor, "N 1"]:
         """What one steers who knows where the goal is: toward it, when the camera sees it; else full left, to look for

@@ -100,6 +100,8 @@ class Road:
     by day. Distances from the middle are right to a few centimetres on the road.
     """
 
+    reproducible = True  # its state is exact
+
     def __init__(self, count: int, seed: int, *, height: int = 24, width: int = 48, dusk: bool = False,
                  device: torch.device = CPU) -> None:  # fmt: skip
         assert count >= 1, f"a car or more, not {count}"
@@ -107,7 +109,8 @@ class Road:
         self.size = height, width
         self.facts: Facts = {
             "kind": "world", "world": "road", "shape": [3, height, width], "discrete": False, "actions": 1,
-            "low": [-1.0], "high": [1.0], "version": VERSION, "rate_hz": RATE_HZ, "laps": LAPS,
+            "low": [-1.0], "high": [1.0], "version": VERSION, "dtype": "uint8", "limit": MOST_STEPS,
+            "rate_hz": RATE_HZ, "laps": LAPS,
             "data": {"name": "roads drawn for this run", "note": "drawn pictures: they tell nothing of real roads"},
         }  # fmt: skip
         self._view, self._large = camera(height, width, device), camera(96, 192, device, noise=0.0)
@@ -148,6 +151,9 @@ class Road:
             self.observation = final.clone()
             self.observation[over] = self._seen(self._view, over)
         return Outcome(reward, ended, cut, final)
+
+    def __len__(self) -> int:
+        return self.count
 
     def expert(self) -> Float[Tensor, "N 1"]:
         """What one steers who knows where the middle of the road is: pure pursuit of a place on it AHEAD metres on."""
