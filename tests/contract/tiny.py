@@ -38,8 +38,8 @@ PAGES = {
     "driver": Tiny(
         {
             "world": "field",
-            "height": 16,
-            "width": 16,
+            "height": 24,
+            "width": 24,
             "together": 3,
             "rounds": 3,
             "steps": 12,
@@ -47,7 +47,7 @@ PAGES = {
             "rows": 24,
             "episodes": 2,
         }
-    ),  # fmt: skip
+    ),
     "dynamics": Tiny({"windows": 60, "span": 12, "width": 6, "steps": 8, "batch": 8}),
     "stack": Tiny({"pairs": 4, "examples": 200, "steps": 12, "batch": 16, "hidden": 8}, texts=("([])", "(]", "(([")),
     "lstm": Tiny({"steps": 12, "batch": 16, "width": 8, "remember": 20}, "digits"),

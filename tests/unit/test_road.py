@@ -295,6 +295,13 @@ def test_the_expert_finds_every_post() -> None:
     assert unseen > 200, "it had to look for them"
 
 
+def put(world: Field, ahead: float, left: float) -> None:
+    """Put the first car's goal so far ahead of it and to its left."""
+    cos, sin = float(world.heading[0].cos()), float(world.heading[0].sin())
+    world.goal_x[0] = world.x[0] + ahead * cos - left * sin
+    world.goal_y[0] = world.y[0] + ahead * sin + left * cos
+
+
 def test_who_goes_straight_on_is_cut_and_a_goal_pays() -> None:
     world = Field(6, 0)
     cut = torch.zeros(6, dtype=torch.bool)
@@ -317,9 +324,7 @@ def test_the_goal_is_red_and_where_it_stands() -> None:
     world = Field(1, 5, height=96, width=192)
     world._light = world._light._replace(gain=torch.ones(1, 3), tilt=torch.zeros(1), noise=torch.zeros(1))
     for ahead, left in ((10.0, 0.0), (10.0, 4.0), (15.0, -6.0)):
-        cos, sin = float(world.heading.cos()), float(world.heading.sin())
-        world.goal_x[0] = world.x[0] + ahead * cos - left * sin
-        world.goal_y[0] = world.y[0] + ahead * sin + left * cos
+        put(world, ahead, left)
         world._others[:] = 1e4
         seen = world._seen(world._view, world._slot)[0].int()
         red = (seen[0] > 180) & (seen[1] < 90) & (seen[2] < 90)
