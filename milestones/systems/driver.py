@@ -164,9 +164,9 @@ class Seen:
         self.examples = Steered(*(field.new_zeros(rows, *field.shape[1:]) for field in like))
 
     def add(self, more: Steered, rng: torch.Generator) -> None:
-        """Keep more; once all rows are taken, each in place of any."""
+        """Keep more; where there is no room left, each in place of any other."""
         size = len(more.steering)
-        where = torch.randint(self.rows, (size,), generator=rng, device=rng.device)
+        where = torch.randperm(self.count, generator=rng, device=rng.device)[:size]
         if self.count + size <= self.rows:
             where = torch.arange(self.count, self.count + size, device=rng.device)
             self.count += size

@@ -201,3 +201,8 @@ class Field:
             part = (upright[:, :, None] * across[:, None, :])[:, None] * (ahead[:, k] > 0.5)[:, None, None, None]
             picture = torch.lerp(picture, colours[order[:, k]][:, :, None, None], part)
         return picture
+
+
+def field(count: int, seed: int, device: torch.device = CPU) -> Field:
+    """Fields with the usual camera, by day."""
+    return Field(count, seed, device=device)

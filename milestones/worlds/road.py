@@ -265,6 +265,11 @@ class Road:
         return exposed(picture, lit, self.steps[which], view.noise)
 
 
+def road(count: int, seed: int, device: torch.device = CPU) -> Road:
+    """Roads with the usual camera, by day."""
+    return Road(count, seed, device=device)
+
+
 def stripe(distance: Float[Tensor, "n P"], width: Float[Tensor, "P"]) -> Float[Tensor, "n P"]:
     """How much of a pixel a marking covers whose middle is so far away."""
     return torch.minimum(((LINE / 2 - distance) / width + 0.5).clamp(0, 1), LINE / width)

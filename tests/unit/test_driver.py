@@ -44,7 +44,7 @@ def trained(folder: Path, own: page.Knobs) -> tuple[page.Driver, Road | Field]:
 
 
 def test_the_nets_are_those_of_the_papers() -> None:
-    """About 250 thousand parameters, says Bojarski 2016, section 4; 29 hidden and 45 direction units, Pomerleau 1989."""
+    """About 250 thousand parameters, says Bojarski 2016, section 4; 29 hidden, 45 direction units: Pomerleau 1989."""
     assert counted(page.Driver("pilotnet", 66, 200)) == 252_219
     model = page.Driver("alvinn", 30, 32)
     assert counted(model) == (30 * 32 + 1) * 29 + (29 + 1) * 45

@@ -6,7 +6,7 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +25,7 @@ TINY = {"world": "field", "height": 24, "width": 24, "together": 2, "steps": 6, 
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of runs with one run of the driver."""
     from milestones.verbs.execute import Order, begin
 
@@ -33,7 +33,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("milestones.core.plan.SECONDS", 0.0)
         begin("driver", TINY, Order(plan="contiguous/float32/1"), root)
-    yield root
+    return root
 
 
 @pytest.fixture(autouse=True)
@@ -95,12 +95,12 @@ def test_an_mp4_is_ffmpegs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert said.startswith("180 "), "3 frames of 5 x 4 in three colours"
     assert "-s 4x5" in said and "-r 10" in said and "rawvideo" in said
     ffmpeg(here, "cat >/dev/null; echo no such encoder >&2; exit 1", monkeypatch)
-    with pytest.raises(UserError, match="an ffmpeg that can write .mp4 files, got no such encoder"):
+    with pytest.raises(UserError, match=r"an ffmpeg that can write \.mp4 files, got no such encoder"):
         film.written(".mp4")
-    with pytest.raises(UserError, match="a film whose name ends in .gif, .webp, .mp4, got '.avi'"):
+    with pytest.raises(UserError, match=r"a film whose name ends in \.gif, \.webp, \.mp4, got '.avi'"):
         film.written(".avi")
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(UserError, match="ffmpeg, which writes .mp4 files, got no such program here. Install ffmpeg"):
+    with pytest.raises(UserError, match=r"ffmpeg, which writes \.mp4 files, got no such program here\. Install ffmpeg"):
         film.written(".mp4")
 
 
