@@ -24,6 +24,7 @@ from .records import finite
 
 SUFFIXES = frozenset((".gif", ".webp"))
 WRITTEN = (".gif", ".webp", ".mp4")
+INSTEAD = "Install ffmpeg, or name a file that ends in .gif or .webp"
 FILM = "an animated WebP or GIF"
 MOST_FRAMES = 5000
 LARGEST = 400_000_000  # bytes of frames
@@ -135,6 +136,7 @@ class Video:
     def written(self, suffix: str) -> bytes:
         """The film as a file of that suffix, one of WRITTEN: a GIF has 256 colours and no values, an MP4 needs ffmpeg.
         UserError: another suffix, or no ffmpeg that can."""
+        tool = writer(suffix)
         if suffix == ".webp":
             return self.encode()[1]
         if suffix == ".gif":
@@ -142,14 +144,9 @@ class Video:
             duration = max(1, round(1000 / self.rate_hz))
             pictures[0].save(stream, "GIF", save_all=True, append_images=pictures[1:], duration=duration, loop=0)
             return stream.getvalue()
-        if suffix == ".mp4":
-            return self._mp4()
-        raise UserError(f"a film whose name ends in {', '.join(WRITTEN)}", repr(suffix), "For example out.gif")
+        return self._mp4(tool)
 
-    def _mp4(self) -> bytes:
-        tool, do = shutil.which("ffmpeg"), "Install ffmpeg, or name a file that ends in .gif or .webp"
-        if tool is None:
-            raise UserError("ffmpeg, which writes .mp4 files", "no such program here", do)
+    def _mp4(self, tool: str) -> bytes:
         frames = self.frames if self.frames.ndim == 4 else self.frames[..., None].repeat(3, 3)
         size, rate = f"{frames.shape[2]}x{frames.shape[1]}", f"{self.rate_hz:g}"
         words = [tool, "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", rate, "-i", "-",
@@ -158,7 +155,7 @@ class Video:
         done = subprocess.run(words, input=frames.tobytes(), capture_output=True, check=False)
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no word why"]
-            raise UserError("an ffmpeg that can write .mp4 files", said[0][:120], do)
+            raise UserError("an ffmpeg that can write .mp4 files", said[0][:120], INSTEAD)
         return done.stdout
 
     def plain(self) -> dict[str, Any]:
@@ -172,6 +169,18 @@ class Video:
         count, height, width = self.frames.shape[:3]
         ends = "".join(f", {name} {line[0]:.3g} -> {line[-1]:.3g}" for name, line in self.values.items())
         return f"film, {count} frames of {height} x {width} at {self.rate_hz:g} a second{ends}"
+
+
+def writer(name: str) -> str:
+    """The program that writes a film of that name (or suffix); nothing where we do. UserError: no such kind of film, or
+    no such program."""
+    suffix = Path(f"film{name}" if name in WRITTEN else name).suffix.lower()
+    if suffix not in WRITTEN:
+        raise UserError(f"a film whose name ends in {', '.join(WRITTEN)}", repr(name), "For example out.gif")
+    tool = shutil.which("ffmpeg") or "" if suffix == ".mp4" else ""
+    if suffix == ".mp4" and not tool:
+        raise UserError("ffmpeg, which writes .mp4 files", "no such program here", INSTEAD)
+    return tool
 
 
 def _told(raw: object, count: int) -> tuple[dict[str, list[float]], np.ndarray | None]:

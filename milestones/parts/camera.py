@@ -66,7 +66,7 @@ LIGHTS = 12  # numbers that a light is drawn from
 def light(drawn: Float[Tensor, "N L"], dusk: bool = False) -> Light:
     """The light that LIGHTS uniform numbers stand for: from dull to glaring; at dusk darker than any of those."""
     u = drawn.unbind(1)
-    low, high = (0.3, 0.5) if dusk else (0.6, 1.25)
+    low, high = (0.28, 0.42) if dusk else (0.6, 1.25)
     tint = 0.88 + 0.24 * torch.stack(u[1:4], 1)
     angle, pitch = 2 * math.pi * u[4], 0.25 + 0.75 * u[5]
     return Light(

@@ -278,14 +278,14 @@ def use(model: Driver, facts: Facts, inputs: Sequence[Media]) -> list[dict[str, 
     world = WORLDS[facts["world"]](1, key("use"), height=height, width=width)
     frames, said, expert, total, over = [], [], [], 0.0, False
     while not over and len(frames) < MOST_FRAMES:
-        frames.append(world.picture().numpy())
+        frames.append(world.picture())
         action = model.act(world.observation)
         said.append(float(action))
         expert.append(float(world.expert()))
         outcome = world.step(action)
         total, over = total + float(outcome.reward), bool(outcome.ended | outcome.cut)
-    film = Video(torch.stack([torch.from_numpy(f) for f in frames]).numpy(), 4 * facts["rate_hz"],
-                 {"steering": said, "expert": expert})  # fmt: skip
+    lines = {"steering": said, "expert": expert}
+    film = Video(torch.stack(frames).numpy(), 4 * facts["rate_hz"], lines)  # four times as fast as it was
     return [{"episode": film, "return": Text(f"{total:.4g} in {len(frames)} steps")}]
 
 

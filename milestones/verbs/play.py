@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -53,24 +55,22 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("episodes from 1 and a speed from 0.01 to 100", got, "For example --episodes 3", "play")
     writable(args.film, args.overwrite)
     trained = load(args.run, args.runs, args.page)
-    world = world_of(trained)
-    facts = trained.facts
-    rate = float(facts.get("rate_hz", RATE_HZ)) * args.speed
+    facts, found = trained.facts, dict[str, list[Episode]](human=[], run=[])
     reel = Reel() if args.film else None
     shown = sys.stderr.isatty() and not args.json and not args.film
-    found: dict[str, list[Episode]] = {"human": [], "run": []}
-    say(f"{trained.entry.name} of {trained.folder.name} in {told(facts)}; exploration off")
-    for number in range(args.episodes):
-        for who in ("human", "run") if args.human else ("run",):  # both meet the same episode
-            one = played(trained, world, who, (args.seed, number), rate, shown or who == "human",
-                         reel if who == "run" else None)  # fmt: skip
+    with contextlib.closing(world_of(trained)) as world:
+        rate = float(facts.get("rate_hz", RATE_HZ)) * args.speed
+        say(f"{trained.entry.name} of {trained.folder.name} in {told(facts)}; exploration off")
+        players = ("human", "run") if args.human else ("run",)  # both meet the same episode
+        for number, who in itertools.product(range(args.episodes), players):
+            by_hand = who == "human"
+            one = played(
+                trained, world, by_hand, (args.seed, number), rate, shown or by_hand, None if by_hand else reel
+            )
             found[who].append(one)
             say(f"episode {number + 1}, {who}: return {one.value:.6g}, {one.length:,} steps, {one.end}")
             if one.end == "stopped":
                 break
-        if any(one.end == "stopped" for one in found["human"]):
-            break
-    world.close()
     if reel:
         reel.keep(Path(args.film), rate)
     means = {who: sum(one.value for one in each) / len(each) for who, each in found.items() if each}
@@ -86,24 +86,17 @@ def run(args: argparse.Namespace) -> int:
 def writable(film: str, overwrite: bool) -> None:
     """UserError: a film cannot be written there, which is said before anything is played."""
     from ..core.errors import UserError
-    from ..media.film import WRITTEN
+    from ..media.film import writer
 
     if not film:
         return
+    writer(film)
     target = Path(film)
-    if target.suffix.lower() not in WRITTEN:
-        raise UserError(f"a film whose name ends in {', '.join(WRITTEN)}", repr(film), "For example out.gif", "play")
     if target.exists() and not overwrite:
-        raise UserError("a film that does not exist yet", f"{target}, which does", "Choose another name, or "
-                        "--overwrite", "play")  # fmt: skip
+        do = "Choose another name, or --overwrite"
+        raise UserError("a film that does not exist yet", f"{target}, which does", do, "play")
     if not target.parent.is_dir():
         raise UserError("a film in an existing folder", film, f"Make {target.parent} first", "play")
-    if target.suffix.lower() == ".mp4":
-        import shutil
-
-        if shutil.which("ffmpeg") is None:
-            do = "Install ffmpeg, or name a file that ends in .gif or .webp"
-            raise UserError("ffmpeg, which writes .mp4 files", "no such program here", do, "play")
 
 
 def world_of(trained: Trained) -> Any:
@@ -124,7 +117,7 @@ def told(facts: Mapping[str, Any]) -> str:
     return ", ".join([str(facts["world"]), *more])
 
 
-def played(trained: Trained, world: Any, who: str, seeds: tuple[int, int], rate: float, shown: bool,
+def played(trained: Trained, world: Any, by_hand: bool, seeds: tuple[int, int], rate: float, shown: bool,
            reel: Reel | None) -> Episode:  # fmt: skip
     """One fresh episode, by the run or by whoever is at the keys; `seeds` tells which."""
     import torch
@@ -136,7 +129,7 @@ def played(trained: Trained, world: Any, who: str, seeds: tuple[int, int], rate:
     screen = Screen(rate) if shown else None
     try:
         with torch.no_grad():
-            if who == "run":
+            if not by_hand:
                 return episode(fresh, lambda: trained.model.act(fresh.observation), screen, reel)
             keymap, words = keys_of(trained.facts)
             say(f"{words}; q ends")
