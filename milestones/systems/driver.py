@@ -6,7 +6,7 @@ Paper       Pomerleau (1989), ALVINN: An autonomous land vehicle in a neural net
 Idea        pictures in, steering out, with nothing between that somebody programmed. Who only copies an expert never
             sees what to do after a mistake of its own; so the net drives while it learns, and the expert says what it
             would have done there.
-Deviations  drawn roads, no real ones. Rounds are not trained to their end: each update drives every car a metre, and the
+Deviations  drawn roads, no real ones. Rounds are not trained to their end: an update drives each car a metre, and the
             net that drives is the one of now. The expert knows the middle of the road and steers by pure pursuit.
             Pictures are freed of their own mean and spread. Preset `paper` has ALVINN's camera of 30 x 32, 29 hidden
             and 45 output units, but no laser, and learns by Adam with DAgger; `pilotnet` has PilotNet's layers, and
