@@ -186,7 +186,7 @@ class Field:
         here = (field[which, None] for field in (self.x, self.y, self.heading))
         ahead, left = toward(*here, place[..., 0], place[..., 1])
         colours = torch.tensor((RED, *COLOURS), device=self.device)
-        order = ahead.argsort(1, descending=True, stable=True)
+        order = ahead.argsort(dim=1, descending=True, stable=True)
         ahead, left = ahead.gather(1, order), left.gather(1, order)
         column = torch.arange(picture.shape[3], device=self.device) + 0.5
         row = torch.arange(picture.shape[2], device=self.device) + 0.5

@@ -240,8 +240,8 @@ class Road:
     def _table_at(self, x: Float[Tensor, "n P"], y: Float[Tensor, "n P"], which: Tensor) -> tuple[Tensor, Tensor]:
         """As `_locate` for many places by each of some roads, to the nearest cell: for pictures."""
         cell = (torch.atan2(y, x) * (CELLS / (2 * math.pi))).floor().long().remainder(CELLS)
-        rows = self._table.view(-1, 3)[cell + which[:, None] * (CELLS + 1)]
-        radius, cosine, along = rows.unbind(2)
+        rows = self._table.view(-1, 3).index_select(0, (cell + which[:, None] * (CELLS + 1)).view(-1))
+        radius, cosine, along = rows.view(*x.shape, 3).unbind(2)
         return (torch.hypot(x, y) - radius) * cosine, along
 
     def _seen(self, view: Camera, which: Tensor) -> UInt8[Tensor, "n 3 H W"]:

@@ -133,7 +133,7 @@ def test_a_marking_covers_its_share_of_a_pixel() -> None:
     width = torch.tensor([0.05, 0.5, 2.0])
     distance = torch.linspace(-4, 4, 8001).abs()
     for k, w in enumerate(width.tolist()):
-        covered = stripe(distance[:, None], width)[:, k]
+        covered = stripe(distance[:, None].expand(-1, 3), width)[:, k]
         assert covered.max() == pytest.approx(min(1.0, 0.25 / w))
         assert float(covered.sum()) * 0.001 == pytest.approx(0.25, rel=0.35 if w > 0.3 else 0.02)
 
