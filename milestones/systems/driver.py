@@ -51,7 +51,7 @@ class Knobs(Config):
     together: int = Field(default=32, ge=1, le=1024, description="cars, each on a road of its own")
     rounds: int = Field(default=6, ge=1, le=100, description="of DAgger; the expert drives all cars in the first, half "
                                                              "as many in each that follows; 1: cloning")  # fmt: skip
-    steps: int = Field(default=2500, ge=1, description="optimiser updates; all cars drive a metre in each")
+    steps: int = Field(default=1500, ge=1, description="optimiser updates; all cars drive a metre in each")
     batch: int = Field(default=64, ge=1, description="pictures per update")
     lr: float = Field(default=1.5e-3, gt=0, description="Adam step size at its peak")
     rows: int = Field(default=16_000, ge=1, description="pictures kept to learn from")

@@ -28,6 +28,7 @@ from milestones.worlds.road import CELLS, EDGE, HALF, LAPS, LOOKS, ROADS, SHARPE
 
 CPU = torch.device("cpu")
 NUMBERS = ROADS + LOOKS + LIGHTS
+SMALL = {"height": 8, "width": 12}  # where nobody looks at the pictures
 
 
 def points(table: torch.Tensor) -> np.ndarray:
@@ -169,9 +170,9 @@ def test_colours_are_told_apart() -> None:
 
 
 def test_the_expert_drives_every_road() -> None:
-    world = Road(40, 11)
-    reward, left = torch.zeros(40), torch.zeros(40, dtype=torch.bool)
-    going, steps = torch.ones(40, dtype=torch.bool), 0
+    world = Road(12, 11, **SMALL)
+    reward, left = torch.zeros(12), torch.zeros(12, dtype=torch.bool)
+    going, steps = torch.ones(12, dtype=torch.bool), 0
     while going.any():
         outcome = world.step(world.expert())
         reward += outcome.reward * going
@@ -206,10 +207,10 @@ def test_straight_on_leaves_the_road_and_the_next_begins() -> None:
 
 
 def test_half_of_the_roads_turn_the_other_way() -> None:
-    world = Road(60, 4)
+    world = Road(30, 4, **SMALL)
     right = world._hand > 0
-    assert 15 < int(right.sum()) < 45
-    said = torch.zeros(60)
+    assert 7 < int(right.sum()) < 23
+    said = torch.zeros(30)
     for _ in range(450):  # once round and more
         action = world.expert()
         said += action[:, 0]
@@ -239,12 +240,12 @@ def test_other_seeds_and_dusk() -> None:
 @pytest.mark.parametrize("kind", [Road, Field])
 def test_a_saved_world_goes_on_to_the_same_bits(kind: type[Road] | type[Field], tmp_path: Path) -> None:
     """Through the file of a run's state, and across ends of episodes."""
-    world, rng = kind(4, 7), torch.Generator().manual_seed(0)
+    world, rng = kind(4, 7, **SMALL), torch.Generator().manual_seed(0)
     actions = [torch.rand(4, 1, generator=rng) * 2 - 1 for _ in range(500)]
     for action in actions[:150]:
         world.step(action)
     assert write_state(tmp_path / "world.safetensors", {"world": world}, {"step": 1})
-    again = kind(4, 7)
+    again = kind(4, 7, **SMALL)
     read_state(tmp_path / "world.safetensors", {"world": again}, {"step": int})
     assert torch.equal(again.observation, world.observation)
     ended = 0
@@ -281,8 +282,8 @@ def test_what_a_person_sees(kind: type[Road] | type[Field]) -> None:
 
 
 def test_the_expert_finds_every_post() -> None:
-    world = Field(40, 3)
-    found, going = torch.zeros(40), torch.ones(40, dtype=torch.bool)
+    world = Field(24, 3, **SMALL)
+    found, going = torch.zeros(24), torch.ones(24, dtype=torch.bool)
     unseen = 0
     while going.any():
         ahead, left = toward(world.x, world.y, world.heading, world.goal_x, world.goal_y)
@@ -291,7 +292,7 @@ def test_the_expert_finds_every_post() -> None:
         over = going & (outcome.ended | outcome.cut)
         found[over] = world.last[over].float()
         going &= ~over
-    assert found.tolist() == [GOALS] * 40
+    assert found.tolist() == [GOALS] * 24
     assert unseen > 200, "it had to look for them"
 
 
@@ -303,7 +304,7 @@ def put(world: Field, ahead: float, left: float) -> None:
 
 
 def test_who_goes_straight_on_is_cut_and_a_goal_pays() -> None:
-    world = Field(6, 0)
+    world = Field(6, 0, **SMALL)
     cut = torch.zeros(6, dtype=torch.bool)
     for _ in range(MOST_STEPS):
         outcome = world.step(torch.zeros(6, 1))
