@@ -81,9 +81,7 @@ class Keys:
             self._restore = lambda: termios.tcsetattr(file, termios.TCSADRAIN, before)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: object) -> None:
         self._restore()
 
     def pressed(self, seconds: float) -> str:
