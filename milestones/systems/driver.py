@@ -227,10 +227,11 @@ def train(knobs: Knobs, model: Driver, world: Road | Grass, run: Run) -> None:
 
 
 def looked(model: Driver, world: Road | Grass) -> Image:
-    """What some cars see, what the expert steers there, and what the net does: -100 is full left."""
-    pairs = zip(world.observation[:9], world.expert()[:9], model.act(world.observation[:9]), strict=True)
-    seen = [(Image.of(p), f"{100 * float(e):+.0f}, {100 * float(s):+.0f}") for p, e, s in pairs]
-    return mosaic([image for image, _ in seen], [f"expert {words}" for _, words in seen])
+    """What four cars see, what the expert steers there, and what the net does: -100 is full left."""
+    seen, captions = world.observation[:4], []
+    for expert, net in zip(world.expert()[:4], model.act(seen), strict=True):
+        captions.append(f"expert {100 * float(expert):+.0f}, net {100 * float(net):+.0f}")
+    return mosaic([Image.of(p.repeat_interleave(3, 1).repeat_interleave(3, 2)) for p in seen], captions)
 
 
 class Driven(NamedTuple):
