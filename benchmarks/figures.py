@@ -571,6 +571,26 @@ def texts(found: Value) -> str:
     return "\n".join([*head, *cells, "", f"{told}; `benchmarks/words.py` on {where(found)}."])
 
 
+def driving(found: Value) -> str:
+    """Percent of unseen roads (or fields) that are driven whole, by each way to learn."""
+    rows = ["| | by day | at dusk | the expert | seeds | training |", "|---|---|---|---|---|---|"]
+    for name, page in found["summary"]["pages"].items():
+        cells = []
+        for score in (*(n for n in page["scores"] if n != "expert"), "expert"):
+            one = page["scores"][score]
+            sample = one["sample_interval"]
+            cells.append(f"{one['seeds']['mean']:.1f} ({sample['low']:.1f} to {sample['high']:.1f})")
+        dirty = " (a busy machine)" * page["dirty"]
+        rows.append(
+            f"| {name}{dirty} | {' | '.join(cells)} | {page['seconds']['n']} | {page['seconds']['mean']:.0f} s |"
+        )
+    least = found["target"]["laps"]
+    told = (
+        f"Percent of 40 unseen roads with three laps, or of fields with three posts; wanted: {least:g}; intervals of "
+    )
+    return "\n".join([*rows, "", f"{told}the test sample; `benchmarks/driver.py` on {where(found)}."])
+
+
 BLOCKS: dict[str, tuple[str, Callable[[Value], str]]] = {
     "timeline": ("digits", timeline),
     "speed": ("lenet", speed),
@@ -590,6 +610,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Value], str]]] = {
     "speech": ("speech", speech),
     "recurrent": ("lstm", recurrent),
     "mdp": ("mdp", decisions),
+    "driver": ("driver", driving),
     "translation": ("translator", translation),
     "language": ("gpt", language),
     "texts": ("words", texts),
