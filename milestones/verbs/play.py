@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .subject import add_run
 from .words import answer, say
+from .world import add_world, admit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +45,7 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("--overwrite", action="store_true", help="write over a film that exists")
     parser.add_argument("--human", action="store_true", help="play yourself in the terminal, then watch the run")
     parser.add_argument("--speed", type=float, default=1.0, metavar="TIMES", help="of what is shown or filmed [1]")
+    add_world(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
         got = f"--episodes {args.episodes} --speed {args.speed:g}"
         raise UserError("episodes from 1 and a speed from 0.01 to 100", got, "For example --episodes 3", "play")
     writable(args.film, args.overwrite)
+    admit(args.world)
     trained = load(args.run, args.runs, args.page)
     facts, found = trained.facts, dict[str, list[Episode]](human=[], run=[])
     reel = Reel() if args.film else None

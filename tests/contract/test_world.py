@@ -114,6 +114,16 @@ def test_used_without_an_input(whole: Path, capsys: pytest.CaptureFixture[str]) 
     assert one == two
 
 
+def test_played_in_the_terminal(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("pygame")
+    film = tmp_path / "poles.webp"
+    assert main(["play", str(whole), "--page", FILE, "--episodes", "2", "--film", str(film), "--json"]) == 0
+    said = capsys.readouterr()
+    json.loads(said.out)
+    assert "CartPole-v1" in said.err and "episode 2, run: return " in said.err
+    assert film.stat().st_size > 1000
+
+
 @pytest.mark.parametrize(("words", "message"), [
     (["look"], "a run whose scores can be differentiated by its input, got the page player, which has no probe"),
     (["attack"], "got the page player, which has no probe"),
@@ -204,6 +214,7 @@ def test_a_world_that_fails_leaves_a_run_that_can_be_used_and_resumed(
         assert f"say --world {name}" in capsys.readouterr().err, "a folder names no code"
         (tmp_path / "brittle.py").write_text(BRITTLE.replace("150", "-1"))
         assert main(["resume", str(folder), "--page", FILE, "--world", name]) == 0
+        assert main(["score", str(folder), "--page", FILE]) == 0, "it has been run in this process"
         again = begin(FILE, {"world": name, "steps": 9}, Order(**PLAN), tmp_path / "whole").folder
         assert weights(folder) == weights(again) and log(folder) == log(again)
     finally:
