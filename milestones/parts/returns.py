@@ -24,7 +24,7 @@ def advantages(reward: Float[Tensor, "T N"], value: Float[Tensor, "T N"], ended:
     """
     after = torch.cat([value[1:], final_value[-1:]])
     after = torch.where(cut, final_value, after).masked_fill(ended, 0.0)
-    error = torch.addcmul(reward - value, after, torch.full_like(after, discount))
+    error = reward + discount * after - value
     on = (discount * trace) * (~(ended | cut)).to(error.dtype)
     found, last = torch.empty_like(error), torch.zeros_like(error[0])
     for t in range(len(error) - 1, -1, -1):
@@ -44,7 +44,7 @@ def lambda_returns(reward: Float[Tensor, "T N"], best_next: Float[Tensor, "T N"]
     after = torch.where(cut, final_best, best_next).masked_fill(ended, 0.0)
     on = trace * (~(ended | cut)).to(after.dtype)
     on[-1] = 0.0
-    near = torch.addcmul(reward, (1 - on) * after, torch.full_like(after, discount))
+    near = reward + discount * (1 - on) * after
     on = on * discount
     found, last = torch.empty_like(near), torch.zeros_like(near[0])
     for t in range(len(near) - 1, -1, -1):
