@@ -129,8 +129,8 @@ class Gaussian(nn.Module):
 
 
 def head(width: int, facts: dict[str, Any], spread: float = 1.0) -> Choices | Gaussian:
-    """What draws the actions of a world with these facts. `spread`: that of a continuous action at the start, where 1 is
-    half of what the world takes."""
+    """What draws the actions of a world with these facts. `spread`: that of a continuous action at the start, where 1
+    is half of what the world takes."""
     if facts["discrete"]:
         return Choices(width, facts["actions"])
     return Gaussian(width, facts["low"], facts["high"], spread)

@@ -54,8 +54,8 @@ def lambda_returns(reward: Float[Tensor, "T N"], best_next: Float[Tensor, "T N"]
 
 def episode_returns(reward: Float[Tensor, "T N"], over: Bool[Tensor, "T N"], so_far: Float[Tensor, "N"]
                     ) -> tuple[Float[Tensor, "E"], Float[Tensor, "N"]]:  # fmt: skip
-    """The undiscounted returns of the episodes that are over, in the order of their ends, and what the running ones have
-    so far. `so_far`: what they had before."""
+    """The undiscounted returns of the episodes that are over, in the order of their ends, and what the running ones
+    have so far. `so_far`: what they had before."""
     total = so_far + reward.cumsum(0)  # T N: since the slot's running episode began, if none were over
     begun = torch.zeros_like(so_far)
     ends: list[Tensor] = []

@@ -62,7 +62,7 @@ class Knobs(Config):
     bound: float = Field(default=0.5, gt=0, description="largest norm of a gradient")
     clipped: bool = Field(default=False, description="learn from rewards clipped to -1 ... 1, as on Atari")
     spread: float = Field(default=1.0, gt=0, le=5, description="of a continuous action at first; 1: half of the range")
-    net: Literal["auto", "mlp", "small", "nature"] = Field(default="auto", description="auto: mlp, or small for pictures")  # fmt: skip
+    net: Literal["auto", "mlp", "small", "nature"] = Field(default="auto", description="auto: small for pictures, else mlp")  # fmt: skip
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(64, 64), description="units of an mlp's layers")
     episodes: int = Field(default=100, ge=1, description="played to score")
 
@@ -83,9 +83,9 @@ class Agent(nn.Module):
 
     def forward(self, observation: Shaped[Tensor, "B ..."]) -> tuple[Float[Tensor, "B A"], Float[Tensor, "B"]]:
         """The policy (see its head), and what is foretold, standardised: `worth.back` of it is the value."""
-        observation = self.seen(observation) if self.seen else observation
+        observation = observation if self.seen is None else self.seen(observation)
         features = self.actor(observation)
-        value = self.value(self.critic(observation) if self.critic else features)
+        value = self.value(features if self.critic is None else self.critic(observation))
         return self.head(features), value[:, 0].float()
 
     @torch.no_grad()
@@ -219,7 +219,9 @@ def train(knobs: Knobs, model: Agent, world: World, run: Run) -> None:
                 terms["loss"].backward()
                 nn.utils.clip_grad_norm_(model.parameters(), knobs.bound)
                 optimizer.step()
-        if model.seen:  # only now: the chances of this rollout are those of what was seen by the old figures
+        if (
+            model.seen is not None
+        ):  # only now: the chances of this rollout are those of what was seen by the old figures
             model.seen.update(batch.observation)
         run.log(**terms, **({"return": returns.mean()} if len(returns) else {}))
 
@@ -231,8 +233,8 @@ def score(knobs: Knobs, model: Agent, world: World, place: Place) -> dict[str, S
     returns = played(fresh, lambda observation: model.act(observation, greedy=model.seen is not None), knobs.episodes)
     fresh.close()
     published = PUBLISHED.get(knobs.world)
-    scores = {"return": return_score(returns, world.facts, paper=published, paper_data=PUBLISHED_ON if published else "")}
-    return scores | normalised_score(returns, world.facts)
+    found = return_score(returns, world.facts, paper=published, paper_data=PUBLISHED_ON if published else "")
+    return {"return": found} | normalised_score(returns, world.facts)
 
 
 def use(model: Agent, facts: Facts, inputs: Sequence[Media]) -> list[dict[str, Any]]:
