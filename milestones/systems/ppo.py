@@ -62,7 +62,8 @@ class Knobs(Config):
     bound: float = Field(default=0.5, gt=0, description="largest norm of a gradient")
     clipped: bool = Field(default=False, description="learn from rewards clipped to -1 ... 1, as on Atari")
     spread: float = Field(default=1.0, gt=0, le=5, description="of a continuous action at first; 1: half of the range")
-    net: Literal["auto", "mlp", "small", "nature"] = Field(default="auto", description="auto: small for pictures, else mlp")  # fmt: skip
+    net: Literal["auto", "mlp", "small", "nature"] = Field(default="auto", description="auto: small for pictures, "
+                                                           "mlp for vectors")  # fmt: skip
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(64, 64), description="units of an mlp's layers")
     episodes: int = Field(default=100, ge=1, description="played to score")
 
