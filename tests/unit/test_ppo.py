@@ -1,4 +1,4 @@
-"""PPO: its loss against one written in NumPy, its values and policies against exact solutions, whatever cuts episodes."""
+"""PPO: its loss against one written in NumPy; its values and policies against exact solutions, cut or not."""
 
 from __future__ import annotations
 

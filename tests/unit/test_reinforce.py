@@ -179,5 +179,5 @@ def test_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
     world = Finite(TWO, 1, 0)
     world.facts["shape"] = [4, 84, 84]
     monkeypatch.setattr(page, "opened", lambda *_, **__: world)
-    with pytest.raises(UserError, match="observations that are a vector, got 4 x 84 x 84 of pong. Take page ppo"):
+    with pytest.raises(UserError, match=r"observations that are a vector, got 4 x 84 x 84 of pong. Take page ppo"):
         page.prepare(page.Knobs(world="pong"), Place(CPU, 0))
