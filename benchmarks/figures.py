@@ -537,7 +537,7 @@ def poles(found: Value) -> str:
                     f"{about['met']} of {about['seeds']} seeds | {times} |")  # fmt: skip
     pages = found["summary"].get("pages", {})
     rows += ["", "| preset | mean return | seeds | training, s | target |", "|---|---|---|---|---|"] * bool(pages)
-    for name, page in pages.items():
+    for page in pages.values():
         one, seconds = page["scores"]["return"], page["trained"]
         met = one["seeds"]["mean"] >= page["goal"] and seconds["max"] <= page["most_seconds"]
         rows.append(f"| {' '.join(page['words'][1:]).replace('--preset ', '')}{' (disturbed)' * page['dirty']} | "
