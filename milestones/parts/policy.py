@@ -29,8 +29,8 @@ class Standard(nn.Module):
     def __init__(self, shape: Sequence[int] = (), least: float = 0.0) -> None:
         super().__init__()
         self.least = least
-        self.register_buffer("mean", torch.zeros(*shape))
-        self.register_buffer("variance", torch.ones(*shape))
+        self.register_buffer("mean", torch.zeros(tuple(shape)))
+        self.register_buffer("variance", torch.ones(tuple(shape)))
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))  # float32 stands still at 17 million
 
     @torch.no_grad()
@@ -87,7 +87,7 @@ class Gaussian(nn.Module):
     of their own, the same in all states. -1 and 1 are the least and most that the world takes, if it has such."""
 
     middle: Tensor
-    half: Tensor
+    reach: Tensor
 
     def __init__(self, width: int, low: Sequence[float], high: Sequence[float], spread: float = 1.0) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class Gaussian(nn.Module):
         bounded = torch.isfinite(bounds).all(0)
         ends = torch.where(bounded, bounds, torch.tensor([[-1.0], [1.0]]))
         self.register_buffer("middle", ends.mean(0), persistent=False)  # facts of the world
-        self.register_buffer("half", (ends[1] - ends[0]) / 2, persistent=False)
+        self.register_buffer("reach", (ends[1] - ends[0]) / 2, persistent=False)
 
     def forward(self, features: Float[Tensor, "B D"]) -> Float[Tensor, "B A"]:
         """The policy: means."""
@@ -125,7 +125,7 @@ class Gaussian(nn.Module):
 
     def legal(self, action: Float[Tensor, "B A"]) -> Float[Tensor, "B A"]:
         """The action as the world takes it, which clips it to its bounds."""
-        return self.middle + self.half * action
+        return self.middle + self.reach * action
 
 
 def head(width: int, facts: dict[str, Any], spread: float = 1.0) -> Choices | Gaussian:

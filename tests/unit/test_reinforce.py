@@ -14,9 +14,9 @@ from unit.finite import Finite
 from milestones.core.errors import UserError
 from milestones.core.run import Run
 from milestones.core.source import Place
-from milestones.parts.decision import Process, evaluated, process
+from milestones.parts.decision import Process, evaluated
 from milestones.systems import reinforce as page
-from milestones.worlds.mdp import garnet
+from milestones.worlds.mdp import garnet, process
 
 CPU = torch.device("cpu")
 T = 3  # steps of an episode
@@ -136,7 +136,7 @@ def test_each_slot_counts_its_first_episode_alone() -> None:
     first = torch.zeros_like(play.there)
     first[0] = True
     torch.testing.assert_close(rows.advantage[first[play.there]], length.float())
-    short = page.lived(model, Finite(garnet(4, 2, 2, 0), 5, 0), 7)
+    short = page.lived(model, Finite(garnet(3, 2, 2, 0), 5, 0), 7)
     assert short.there.all() and len(short.there) == 7, "one that never ends is cut"
 
 
@@ -162,7 +162,7 @@ def best_first(world: Process) -> torch.Tensor:
 @pytest.mark.parametrize("knobs", [{"baseline": "none"}, {"baseline": "mean"}, {"baseline": "value"}, {"trace": 0.0}])
 def test_it_finds_what_pays(knobs: dict[str, Any], tmp_path: Path) -> None:
     """With a discount of 0 the best action is the one that pays most now."""
-    bandit = garnet(4, 3, 2, 3)
+    bandit = garnet(4, 3, 2, 5)  # whose best actions pay clearly more
     world = Finite(bandit, 16, 0, 5)
     own = page.Knobs(batch=16, discount=0.0, steps=120, lr=2e-2, hidden=(16,), **knobs)
     torch.manual_seed(0)
