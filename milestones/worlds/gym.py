@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import math
+import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -36,6 +38,7 @@ LABELS = {  # of actions, by the beginning of an id
     "FrozenLake": ("left", "down", "right", "up"), "CliffWalking": ("up", "right", "down", "left"),
     "Taxi": ("south", "north", "east", "west", "pick up", "drop off"), "Blackjack": ("stick", "hit"),
 }  # fmt: skip
+CLOSE = 0.8  # a name that is so like another is a slip, and not another package's
 MISSING = 'Install it: pip install "milestones[rl]"'
 
 
@@ -88,8 +91,12 @@ def spec_of(name: str) -> Any:
     package = next((where for pattern, where in PACKAGES if re.match(pattern, name)), "")
     stem = name.rpartition("-v")[0] or name
     versions = [known for known in registry if known.rpartition("-v")[0] == stem]
-    near = f"Did you mean {versions[-1]!r}?" if versions else nearest(name, registry, "For example CartPole-v1")
-    do = f"It is of another package: {package}" if package and not versions else f"{near} One of yours: MODULE:ID"
+    close = versions or difflib.get_close_matches(name, registry, 1, CLOSE)
+    if package and not close:
+        do = f"It is of another package: {package}"
+    else:
+        near = f"Did you mean {close[-1]!r}?" if close else nearest(name, registry, "For example CartPole-v1.")
+        do = f"{near} One of yours: MODULE:ID"
     raise UserError("an environment that Gymnasium knows", f"no {name!r}", do)
 
 
@@ -231,6 +238,7 @@ def modes(spec: Any) -> list[str]:
 
 def rendered(env: Any, name: str) -> np.ndarray:
     """H W 3 uint8. UserError: the package that draws is missing, or it draws no picture."""
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pictures are drawn in memory: no window is wanted
     try:
         with quiet():
             picture = env.render()
