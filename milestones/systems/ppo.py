@@ -49,13 +49,15 @@ class Knobs(Config):
     sticky: float = Field(default=0.25, ge=0, lt=1, description="chance that an Atari game takes the last action again")
     together: int = Field(default=64, ge=1, le=4096, description="episodes stepped together")
     rollout: int = Field(default=32, ge=1, description="steps of each of them per update")
-    steps: int = Field(default=30, ge=1, description="updates, each of a rollout")
-    epochs: int = Field(default=6, ge=1, description="times that each rollout is learned from")
-    batch: int = Field(default=256, ge=1, description="steps of a rollout per gradient")
+    steps: int = Field(default=40, ge=1, description="updates, each of a rollout")
+    epochs: int = Field(default=4, ge=1, description="times that each rollout is learned from")
+    batch: int = Field(default=512, ge=1, description="steps of a rollout per gradient")
     lr: float = Field(default=2e-3, gt=0, description="Adam's step size at its peak")
     fall: bool = Field(default=True, description="the step size falls to 0 in a straight line")
-    discount: float = Field(default=0.98, ge=0, le=1, description="worth of a reward one step later")
-    trace: float = Field(default=0.9, ge=0, le=1, description="decay of what later errors say of an action; 1: returns")
+    discount: float = Field(default=0.99, ge=0, le=1, description="worth of a reward one step later")
+    trace: float = Field(
+        default=0.95, ge=0, le=1, description="decay of what later errors say of an action; 1: returns"
+    )
     clip: float = Field(default=0.2, gt=0, lt=1, description="change of an action's chance that is still paid for")
     entropy: float = Field(default=0.0, ge=0, description="weight of the policy's entropy")
     value: float = Field(default=0.5, gt=0, description="weight of the error of what is foretold")
@@ -242,16 +244,15 @@ def use(model: Agent, facts: Facts, inputs: Sequence[Media]) -> list[dict[str, A
     return [episode(model, facts, seed=0)]
 
 
-CLASSIC = {"together": 16, "rollout": 64}
 PRESETS = {
     "quick": Knobs(),
     # The paper's table 5, on the game of its figures.
     "paper": Knobs(world="pong", sticky=0.0, together=8, rollout=128, steps=9765, epochs=3, batch=256, lr=2.5e-4,
                    discount=0.99, trace=0.95, clip=0.1, entropy=0.01, value=1.0, clipped=True, net="small",
                    episodes=30),
-    "acrobot": Knobs(world="Acrobot-v1", steps=120, epochs=6, lr=1e-3, discount=0.99, trace=0.95),
-    "pendulum": Knobs(world="Pendulum-v1", steps=200, epochs=10, lr=1e-3, discount=0.9, trace=0.95),
-    "mountaincar": Knobs(world="MountainCar-v0", steps=300, epochs=6, lr=1e-3, discount=0.99, trace=0.98),
+    "acrobot": Knobs(world="Acrobot-v1", steps=60, epochs=6, lr=1e-3),
+    "pendulum": Knobs(world="Pendulum-v1", steps=100, epochs=10, batch=256, lr=2e-3, discount=0.95),
+    "mountaincar": Knobs(world="MountainCar-v0", steps=150, lr=3e-3, trace=0.98),
     "lander": Knobs(world="LunarLander-v3", rollout=128, steps=250, epochs=6, batch=512, lr=1e-3, discount=0.995,
                     trace=0.98, entropy=0.01),
     "pong": Knobs(world="pong", steps=1000, epochs=3, batch=256, lr=1e-3, discount=0.99, trace=0.95, clip=0.1,

@@ -171,9 +171,9 @@ def test_values_are_those_of_the_chain(limit: int, tmp_path: Path) -> None:
     four steps. Were time taken for an end, no value would exceed four steps' rewards."""
     process = garnet(6, 1, 3, 1)
     process = process._replace(reward=process.reward + 2)
-    exact = evaluated(process, torch.zeros(6, dtype=torch.long), 0.9, torch.zeros(6, dtype=torch.float64))
-    assert float(exact.min()) > 12
-    model = trained(Finite(process, 32, 0, limit), tmp_path, discount=0.9, trace=0.8, steps=60, rollout=16)
+    exact = evaluated(process, torch.zeros(6, dtype=torch.long), 0.8, torch.zeros(6, dtype=torch.float64))
+    assert float(exact.min()) > 10
+    model = trained(Finite(process, 32, 0, limit), tmp_path, discount=0.8, trace=0.8, steps=60, rollout=16)
     found = model.foretold(every_state(process)).double().detach()
     led_to = process.chance.to_dense().sum(0) > 0.2  # the others are seen at the beginning of an episode alone
     if limit:
