@@ -252,7 +252,7 @@ PRESETS = {
                    episodes=30),
     "acrobot": Knobs(world="Acrobot-v1", steps=60, epochs=6, lr=1e-3),
     "pendulum": Knobs(world="Pendulum-v1", steps=100, epochs=10, batch=256, lr=2e-3, discount=0.95),
-    "mountaincar": Knobs(world="MountainCar-v0", steps=150, lr=3e-3, trace=0.98),
+    "mountaincar": Knobs(world="MountainCar-v0", steps=320, lr=3e-3, trace=0.98),
     "lander": Knobs(world="LunarLander-v3", rollout=128, steps=250, epochs=6, batch=512, lr=1e-3, discount=0.995,
                     trace=0.98, entropy=0.01),
     "pong": Knobs(world="pong", steps=1000, epochs=3, batch=256, lr=1e-3, discount=0.99, trace=0.95, clip=0.1,

@@ -41,7 +41,7 @@ FORGET = 0.1  # share of the newest episodes in the mean and spread of returns
 
 class Knobs(Config):
     world: str = Field(default="CartPole-v1", description="a Gymnasium id, observed as a vector")
-    steps: int = Field(default=100, ge=1, description="updates, each of whole episodes")
+    steps: int = Field(default=70, ge=1, description="updates, each of whole episodes")
     batch: int = Field(default=16, ge=1, le=4096, description="episodes per update, played together")
     longest: int = Field(default=10_000, ge=1, description="steps after which an episode that goes on is cut")
     lr: float = Field(default=1e-2, gt=0, description="Adam's step size of the policy")
