@@ -251,7 +251,7 @@ PRESETS = {
                    discount=0.99, trace=0.95, clip=0.1, entropy=0.01, value=1.0, clipped=True, net="small",
                    episodes=30),
     "acrobot": Knobs(world="Acrobot-v1", steps=60, epochs=6, lr=1e-3),
-    "pendulum": Knobs(world="Pendulum-v1", steps=100, epochs=10, batch=256, lr=2e-3, discount=0.95),
+    "pendulum": Knobs(world="Pendulum-v1", steps=180, epochs=10, batch=256, lr=2e-3, discount=0.9),
     "mountaincar": Knobs(world="MountainCar-v0", steps=320, lr=3e-3, trace=0.98),
     "lander": Knobs(world="LunarLander-v3", rollout=128, steps=250, epochs=6, batch=512, lr=1e-3, discount=0.995,
                     trace=0.98, entropy=0.01),
