@@ -27,6 +27,8 @@ ROOT = os.path.dirname(os.path.abspath(__file__))
 WINDOWS = os.name == "nt"
 FREE = "Free some and run ./go again."
 STAGES = ("style", "unit", "contract", "golden", "browser", "learns")
+SHARED = ("unit", "contract", "golden", "browser")  # stages whose tests are shared out to all cores, a thread each
+MOST_WORKERS = 8  # each takes about 1.5 GB
 NEEDED_GB = 3  # 2 for an environment with the CPU build of PyTorch, the rest for pip's temporary files
 
 
@@ -165,6 +167,11 @@ def split(words: list[str], known: tuple[str, ...], kind: str) -> tuple[list[str
     return words[:cut], everything, words[cut:]
 
 
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def check(words: list[str]) -> int:
     """Run the stages in order; stop at the first that fails, and say what took how long."""
     names, everything, rest = split(words, STAGES, "stage")
@@ -176,7 +183,8 @@ def check(words: list[str]) -> int:
                      ["ruff", "format", "--check", "--quiet", "--output-format", "concise"],
                      ["basedpyright", "--level", "error", "--pythonpath", python]]  # fmt: skip
         folder = os.path.join("tests", stage)
-        tools.append(["pytest", "-q", *([] if everything else ["-m", "not slow"]), folder, *rest])
+        workers = ["-n", str(min(cores(), MOST_WORKERS)), "--dist", "loadgroup"] if stage in SHARED else []
+        tools.append(["pytest", "-q", *workers, *([] if everything else ["-m", "not slow"]), folder, *rest])
         for tool in tools:
             print(f"== {stage}: {' '.join(tool[:2])}", flush=True)
             code = subprocess.call([python, "-m", *tool], cwd=ROOT)

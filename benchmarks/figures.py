@@ -548,6 +548,74 @@ def poles(found: Value) -> str:
     return "\n".join([*rows, "", f"{told}; `benchmarks/cartpole.py` on {where(found)}."])
 
 
+def language(found: Value) -> str:
+    """The language model on tinyshakespeare beside nanoGPT's recipe, and how fast it says what comes next."""
+    summary, rows = found["summary"], ["| | test, nats a character | training | target |", "|---|---|---|---|"]
+    peer = summary.get("nanogpt")
+    if peer:
+        rows.append(f"| nanoGPT's recipe for CPUs, run here | {peer['test']['mean']:.3f} | "
+                    f"{peer['seconds']['mean']:.0f} s | |")  # fmt: skip
+    if "equal_time" in summary:
+        less = summary["equal_time"]["below_nanogpt"]
+        told = f"0.25 less: {'reached' if less >= 0.25 else 'missed'}"
+        rows.append(said("in as much time", summary["equal_time"], f"{less:.2f} less; {told}"))
+    for name, most, seconds in (("shakespeare", 1.55, 180), ("long", 1.46, 1800)):
+        if name in summary["pages"]:
+            page = summary["pages"][name]
+            value, took = page["scores"]["loss"]["seeds"]["mean"], page["seconds"]["max"]
+            told = f"{most} in {seconds} s: {'reached' if value <= most and took <= seconds else 'missed'}"
+            rows.append(said(f"preset `{name}`", page, told))
+    tail = ""
+    if "generate" in summary:
+        rate = summary["generate"]["rate"]
+        tail = (f" Of a net of nanoGPT's size for CPUs {rate:,.0f} characters come in a second (1,000: "
+                f"{'reached' if rate >= 1000 else 'missed'}).")  # fmt: skip
+    return "\n".join([*rows, "", f"Interval of the test sample; `benchmarks/gpt.py` on {where(found)}.{tail}"])
+
+
+def said(name: str, page: Value, told: str) -> str:
+    one = page["scores"]["loss"]
+    low, high = (number(one["sample_interval"][edge]) for edge in ("low", "high"))
+    n = one["seeds"]["n"]
+    many = f"{n} seed{'s' * (n > 1)}"
+    return (f"| `gpt`, {name} | {one['seeds']['mean']:.3f} ({low} to {high}; {many}) | "
+            f"{page['seconds']['mean']:.0f} s | {told} |")  # fmt: skip
+
+
+def texts(found: Value) -> str:
+    """A table of 10,000 texts, from the file to the report."""
+    page = found["summary"]["pages"]["csv"]
+    cells = []
+    for name, score in page["scores"].items():
+        one = score["sample_interval"]
+        cells.append(f"| {name} | {number(score['seeds']['mean'])} {score['unit']} | "
+                     f"{number(one['low'])} to {number(one['high'])} |")  # fmt: skip
+    whole = found["parts"]["csv/1"]["process_seconds"]
+    told = f"{whole:.0f} s from the file to the report (60 s: {'reached' if whole <= 60 else 'missed'})"
+    head = ["| `words`, 10,000 verses, six kinds of books | | 95 %, test sample |", "|---|---|---|"]
+    return "\n".join([*head, *cells, "", f"{told}; `benchmarks/words.py` on {where(found)}."])
+
+
+def driving(found: Value) -> str:
+    """Percent of unseen roads (or fields) that are driven whole, by each way to learn."""
+    rows = ["| | by day | at dusk | the expert | seeds | training |", "|---|---|---|---|---|---|"]
+    for name, page in found["summary"]["pages"].items():
+        cells = []
+        for score in (*(n for n in page["scores"] if n != "expert"), "expert"):
+            one = page["scores"][score]
+            sample = one["sample_interval"]
+            cells.append(f"{one['seeds']['mean']:.1f} ({sample['low']:.1f} to {sample['high']:.1f})")
+        dirty = " (a busy machine)" * page["dirty"]
+        rows.append(
+            f"| {name}{dirty} | {' | '.join(cells)} | {page['seconds']['n']} | {page['seconds']['mean']:.0f} s |"
+        )
+    least = found["target"]["laps"]
+    told = (
+        f"Percent of 40 unseen roads with three laps, or of fields with three posts; wanted: {least:g}; intervals of "
+    )
+    return "\n".join([*rows, "", f"{told}the test sample; `benchmarks/driver.py` on {where(found)}."])
+
+
 BLOCKS: dict[str, tuple[str, Callable[[Value], str]]] = {
     "timeline": ("digits", timeline),
     "speed": ("lenet", speed),
@@ -568,7 +636,10 @@ BLOCKS: dict[str, tuple[str, Callable[[Value], str]]] = {
     "recurrent": ("lstm", recurrent),
     "mdp": ("mdp", decisions),
     "cartpole": ("cartpole", poles),
+    "driver": ("driver", driving),
     "translation": ("translator", translation),
+    "language": ("gpt", language),
+    "texts": ("words", texts),
 }
 
 

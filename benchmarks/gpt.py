@@ -179,7 +179,7 @@ def main() -> int:
                         args.__class__(**{**vars(args), "only": [name]}))  # fmt: skip
         say(scores(more))
         less = peer["test"]["mean"] - more[name]["scores"]["loss"]["seeds"]["mean"]
-        results.write(equal_time={**more[name], "below_nanogpt": less})
+        results.write(equal_time={**more[name], "below_nanogpt": less}, pages={**summary, **more})
         say(target("below nanogpt in its own time", less, LEAST, unit="nats"))
     for name, most, seconds in (("shakespeare", THREE, 180.0), ("long", THIRTY, 1800.0)):
         if name in summary:

@@ -44,13 +44,17 @@ def solved(question: Value) -> Value:
     value[there] += (low + high) / 2
     first = time.monotonic() - begin
     exact, policy, turns, begin = torch.zeros_like(value), world.reward.argmax(1), 0, time.monotonic()
+    within = 1.0
     while True:
-        exact = evaluated(world, policy, discount, exact, TOLERANCE)
-        better = greedy(backup(world, exact, discount), policy)
+        exact = evaluated(world, policy, discount, exact, within)
+        worth = backup(world, exact, discount)
+        better = greedy(worth, policy)
         turns += 1
-        if torch.equal(better, policy):
+        same, policy = torch.equal(better, policy), better
+        if same and within == TOLERANCE:
             break
-        policy = better
+        gain = float((torch.where(there, worth.max(1).values, 0.0) - exact).abs().max())
+        within = TOLERANCE if same else max(TOLERANCE, min(within, 0.1 * gain))
     return {"value_iteration": first, "sweeps": sweeps, "policy_iteration": time.monotonic() - begin, "turns": turns,
             "apart": float((value - exact).abs().max())}  # fmt: skip
 

@@ -51,6 +51,7 @@ COMMANDS = {  # smaller than `quick` where its weights would take more than thei
     "words": "words --buckets 4096 --width 48 --plan contiguous/float32/1",
     "sounds": f"sounds {PLAIN}",
     "logic": "logic --plan contiguous/float32/1",
+    "driver": "driver --plan contiguous/float32/1",
     "frames": f"frames {PLAIN}",
     "captions": "captions --plan contiguous/float32/1",
     "charrnn": "charrnn --plan contiguous/float32/1",

@@ -39,6 +39,7 @@ TIMELINE = (
     Entry("parity", 1969, "what a shallow net does not learn, and depth or recurrence do", "milestones.systems.parity"),
     Entry("mlp", 1986, "back-propagation teaches hidden units what to represent", "milestones.systems.mlp"),
     Entry("lenet1989", 1989, "a net that learns its own detectors reads zip codes", "milestones.systems.lenet1989"),
+    Entry("driver", 1989, "a net steers a car by what its camera sees", "milestones.systems.driver"),
     Entry("reinforce", 1992, "actions that turn out well become likelier", "milestones.systems.reinforce"),
     Entry("dynamics", 1993, "a net becomes another system and runs on freely", "milestones.systems.dynamics"),
     Entry("stack", 1995, "a net with rational weights computes what any machine can", "milestones.systems.stack"),

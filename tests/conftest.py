@@ -11,11 +11,19 @@ from pathlib import Path
 
 import pytest
 
-# Sums split over threads differ in their last bits, so the number is the same on all machines. Set before
-# anything imports torch, and not by importing it: style tests shall not wait for it.
-THREADS = 2
+# Sums split over threads differ in their last bits, so the number is the same on all machines: one where ./go check
+# gives each core a worker of its own, two in the stage that trains. Set before anything imports torch, and not by
+# importing it: style tests shall not wait for it.
+THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(THREADS)
 os.environ.setdefault("MPLBACKEND", "agg")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What one worker shall run because it shares what was made for it: the tests of a page, else those of a file."""
+    for item in items:
+        page = getattr(getattr(item, "callspec", None), "params", {}).get("page", "")
+        item.add_marker(pytest.mark.xdist_group(f"page {page}" if page else item.path.name))
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,8 @@ import base64
 import binascii
 import io
 import json
+import shutil
+import subprocess
 import warnings
 import zlib
 from collections.abc import Mapping, Sequence
@@ -21,6 +23,8 @@ from ..core.errors import UserError
 from .records import finite
 
 SUFFIXES = frozenset((".gif", ".webp"))
+WRITTEN = (".gif", ".webp", ".mp4")
+INSTEAD = "Install ffmpeg, or name a file that ends in .gif or .webp"
 FILM = "an animated WebP or GIF"
 MOST_FRAMES = 5000
 LARGEST = 400_000_000  # bytes of frames
@@ -119,8 +123,7 @@ class Video:
         stream, pictures = io.BytesIO(), [Pillow.fromarray(frame) for frame in self.frames]
         duration = max(1, round(1000 / self.rate_hz))
         if not features.check("webp"):
-            pictures[0].save(stream, "GIF", save_all=True, append_images=pictures[1:], duration=duration, loop=0)
-            return ".gif", stream.getvalue()
+            return ".gif", self.written(".gif")
         told: dict[str, Any] = {"values": {name: finite(line) for name, line in self.values.items()}}
         if self.saliency is not None:
             levels = (np.clip(np.nan_to_num(self.saliency), 0, 1) * 255).round().astype(np.uint8)
@@ -129,6 +132,31 @@ class Video:
         pictures[0].save(stream, "WEBP", save_all=True, append_images=pictures[1:], duration=duration, loop=0,
                          lossless=True, quality=30, method=1, xmp=(MARK + json.dumps(told)).encode())  # fmt: skip
         return ".webp", stream.getvalue()
+
+    def written(self, suffix: str) -> bytes:
+        """The film as a file of that suffix, one of WRITTEN: a GIF has 256 colours and no values, an MP4 needs ffmpeg.
+        UserError: another suffix, or no ffmpeg that can."""
+        tool = writer(suffix)
+        if suffix == ".webp":
+            return self.encode()[1]
+        if suffix == ".gif":
+            stream, pictures = io.BytesIO(), [Pillow.fromarray(frame) for frame in self.frames]
+            duration = max(1, round(1000 / self.rate_hz))
+            pictures[0].save(stream, "GIF", save_all=True, append_images=pictures[1:], duration=duration, loop=0)
+            return stream.getvalue()
+        return self._mp4(tool)
+
+    def _mp4(self, tool: str) -> bytes:
+        frames = self.frames if self.frames.ndim == 4 else self.frames[..., None].repeat(3, 3)
+        size, rate = f"{frames.shape[2]}x{frames.shape[1]}", f"{self.rate_hz:g}"
+        words = [tool, "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", rate, "-i", "-",
+                 "-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-pix_fmt", "yuv420p", "-f", "mp4",
+                 "-movflags", "frag_keyframe+empty_moov", "-"]  # fmt: skip
+        done = subprocess.run(words, input=frames.tobytes(), capture_output=True, check=False)
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no word why"]
+            raise UserError("an ffmpeg that can write .mp4 files", said[0][:120], INSTEAD)
+        return done.stdout
 
     def plain(self) -> dict[str, Any]:
         """Count, size, rate and the values of the frames; no pixels."""
@@ -141,6 +169,18 @@ class Video:
         count, height, width = self.frames.shape[:3]
         ends = "".join(f", {name} {line[0]:.3g} -> {line[-1]:.3g}" for name, line in self.values.items())
         return f"film, {count} frames of {height} x {width} at {self.rate_hz:g} a second{ends}"
+
+
+def writer(name: str) -> str:
+    """The program that writes a film of that name (or suffix); nothing where we do. UserError: no such kind of film, or
+    no such program."""
+    suffix = Path(f"film{name}" if name in WRITTEN else name).suffix.lower()
+    if suffix not in WRITTEN:
+        raise UserError(f"a film whose name ends in {', '.join(WRITTEN)}", repr(name), "For example out.gif")
+    tool = shutil.which("ffmpeg") or "" if suffix == ".mp4" else ""
+    if suffix == ".mp4" and not tool:
+        raise UserError("ffmpeg, which writes .mp4 files", "no such program here", INSTEAD)
+    return tool
 
 
 def _told(raw: object, count: int) -> tuple[dict[str, list[float]], np.ndarray | None]:

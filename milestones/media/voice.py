@@ -16,7 +16,8 @@ from .sound import Audio
 SPEED = (80, 450)  # words a minute
 PITCH = (0, 99)
 PAUSE = 0.35  # seconds between lines
-LEAST = 0.02  # seconds: what is shorter is the silence that a dot becomes
+LEAST = 0.02  # seconds: what is shorter is the silence that a sign becomes
+PAUSES = " \t\n.,;:!?…-"  # a text of these alone is a silence, whose length depends on who spoke before
 LONGEST = 20_000  # letters of a line
 
 # Of espeak-ng's speak_lib.h
@@ -64,6 +65,8 @@ class Engine:
 
     def speak(self, text: str, voice: str, speed: int, pitch: int) -> np.ndarray:
         """int16 samples "T" at `rate_hz`; empty where the text has nothing that can be said."""
+        if not text.strip(PAUSES):
+            return np.zeros(0, np.int16)
         name, content = self.named(voice).encode(), text.replace("\0", " ").encode() + b"\0"
         with self.lock:
             self.pieces.clear()

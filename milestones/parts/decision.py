@@ -35,6 +35,8 @@ class Process(NamedTuple):
 
 def sparse(begin: Int[Tensor, "R_1"], column: Int[Tensor, "N"], chance: Float[Tensor, "N"], columns: int) -> Tensor:
     """A matrix in compressed rows: row r has the entries `begin[r]` to `begin[r + 1]`."""
+    if len(column) < 1 << 31:  # what the library of sparse products takes; others are copied at each product
+        begin, column = begin.int(), column.int()
     with warnings.catch_warnings(action="ignore"):  # PyTorch calls these "beta", once a process
         shape = len(begin) - 1, columns
         return torch.sparse_csr_tensor(begin, column, chance, shape, check_invariants=False)
@@ -42,7 +44,7 @@ def sparse(begin: Int[Tensor, "R_1"], column: Int[Tensor, "N"], chance: Float[Te
 
 def backup(process: Process, value: Float[Tensor, "S"], discount: float) -> Float[Tensor, "S A"]:
     """What each action of each state is worth if `value` is what comes after it: r + discount P v (Bellman 1957)."""
-    after = process.chance @ value[:, None]
+    after = process.chance @ value
     return process.reward + discount * after.view_as(process.reward)
 
 
@@ -85,7 +87,7 @@ def evaluated(process: Process, policy: Int[Tensor, "S"], discount: float, value
     chain, paid = under(process, policy)
 
     def apply(x: Tensor) -> Tensor:
-        return x - discount * (chain @ x[:, None])[:, 0]
+        return x - discount * (chain @ x)
 
     x, enough = value.clone(), tolerance * (1 - discount)  # an error is at most the residual over 1 - discount
     residual = paid - apply(x)
@@ -130,4 +132,4 @@ def drawn(process: Process, state: Int[Tensor, "N"], action: Int[Tensor, "N"], u
     share = torch.where(inside, chance[entry], 0.0).cumsum(1)
     # The last outcome takes what rounding leaves of 1.
     which = torch.minimum((share <= uniform[:, None]).sum(1), (count - 1).clamp(min=0))
-    return torch.where(count > 0, index[entry.gather(1, which[:, None])[:, 0]], state)
+    return torch.where(count > 0, index[entry.gather(1, which[:, None])[:, 0]].long(), state)

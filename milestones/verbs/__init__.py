@@ -7,6 +7,7 @@ VERBS = {
     "resume": "go on with a run that was stopped, to the same bits",
     "score": "measure a run again, on its test data or on yours",
     "use": "give a run pictures or rows of your own",
+    "play": "let a run act in its world: watch it, film it, or play the same world yourself",
     "say": "a text to sound, by espeak-ng: say out.wav three hundred and four",
     "look": "see what a run learned: its units and layers, what it looks at in an input, the loss around it",
     "attack": "look for small changes of the input that mislead a run; certify what no change can mislead",

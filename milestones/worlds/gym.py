@@ -22,7 +22,7 @@ from .world import World
 CPU = torch.device("cpu")
 SUPPORTED = "observations in a Box or Discrete space, actions in a Discrete or a bounded flat Box space"
 PACKAGES = (  # pattern of an id, and where it is found
-    (r"ALE/|.*NoFrameskip", "Atari by ale-py, here named as 'pong' or 'ALE/Pong-v5'"),
+    (r"ALE/|.*NoFrameskip", "Atari's games are named here as 'pong' or 'ALE/Pong-v5'"),
     (r"(Lunar|Bipedal|CarRacing)", "Box2D: pip install \"milestones[rl]\""),
     (r"(Ant|HalfCheetah|Hopper|Humanoid|Inverted|Pusher|Reacher|Swimmer|Walker2d)", 'pip install "gymnasium[mujoco]"'),
     (r"(phys2d|tabular)/", 'pip install "gymnasium[jax]"'),
@@ -80,7 +80,8 @@ def quiet() -> Iterator[None]:
 
 def spec_of(name: str) -> Any:
     """What Gymnasium has registered under the name. UserError: nothing; with near names, and who has it."""
-    registry = gymnasium().registry
+    # Once ale-py was imported it has registered its games, too; they would be played without DQN's pictures.
+    registry = {known: spec for known, spec in gymnasium().registry.items() if "ale_py" not in str(spec.entry_point)}
     module, _, own = name.rpartition(":")
     if own in registry:
         return registry[own]
@@ -93,7 +94,7 @@ def spec_of(name: str) -> Any:
     versions = [known for known in registry if known.rpartition("-v")[0] == stem]
     close = versions or difflib.get_close_matches(name, registry, 1, CLOSE)
     if package and not close:
-        do = f"It is of another package: {package}"
+        do = f"It is not Gymnasium's own: {package}"
     else:
         near = f"Did you mean {close[-1]!r}?" if close else nearest(name, registry, "For example CartPole-v1.")
         do = f"{near} One of yours: MODULE:ID"

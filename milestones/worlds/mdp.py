@@ -75,7 +75,7 @@ def lake(side: int) -> Process:
     ended = np.isin(cells, ["H", "G"])
     chance = plane(side, ended, dict.fromkeys((0, 1, 3), 1 / 3))
     goal = torch.from_numpy(cells == "G").double()
-    reward = (chance @ goal[:, None]).view(-1, len(MOVES))
+    reward = (chance @ goal).view(-1, len(MOVES))
     return Process(chance, reward, torch.from_numpy(ended), 0, (), tuple(n for n, *_ in MOVES), (side, side))
 
 

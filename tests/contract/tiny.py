@@ -35,6 +35,19 @@ PAGES = {
     ),
     "mlp": Tiny({"steps": 40, "batch": 16, "hidden": [8]}, "table"),
     "lenet1989": Tiny({"passes": 6}, "digits", 9760),
+    "driver": Tiny(
+        {
+            "world": "field",
+            "height": 24,
+            "width": 24,
+            "together": 3,
+            "rounds": 3,
+            "steps": 12,
+            "batch": 8,
+            "rows": 24,
+            "episodes": 2,
+        }
+    ),
     "dynamics": Tiny({"windows": 60, "span": 12, "width": 6, "steps": 8, "batch": 8}),
     "stack": Tiny({"pairs": 4, "examples": 200, "steps": 12, "batch": 16, "hidden": 8}, texts=("([])", "(]", "(([")),
     "lstm": Tiny({"steps": 12, "batch": 16, "width": 8, "remember": 20}, "digits"),
@@ -240,7 +253,9 @@ def prose(path: Path, count: int = 240) -> Path:
 
 
 def inputs(page: str, facts: dict[str, Any], folder: Path) -> list[Path]:
-    """Files that `use` takes: a picture of a digit, words, series, or rows."""
+    """Files that `use` takes: a picture of a digit, words, series, or rows; none of a page that acts in a world."""
+    if facts["kind"] == "world":
+        return []
     if facts["kind"] == "text":
         words = folder / f"{page}.txt"
         words.write_text("\n".join(of(page).texts) + "\n", encoding="utf-8")

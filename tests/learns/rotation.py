@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 450.0  # of training on two cores: thirty pages keep the whole check within three quarters of an hour
+SECONDS = 300.0  # of training on two cores: so the whole check stays within three quarters of an hour
 SHARE = 0.45  # of the seconds that a page is allowed, it takes about so many
 
 

@@ -218,13 +218,13 @@ def test_batch_normalisation_is_merged_with_the_layer_before() -> None:
     same(relevance(of(net, x), 0.01), relevance(of(nn.Sequential(folded, *rest).requires_grad_(False), x), 0.01), 1e-4)
 
 
-@pytest.mark.parametrize(("net", "word"), {
-    "attention over its own input": (lambda: Attends(), "matmul"),
-    "lstm": (lambda: Recurrent(), "lstm"),
-    "layer norm": (lambda: nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 3)), "layer_norm"),
-    "a product of two signals": (lambda: Gated(), "mul"),
-    "one over a signal": (lambda: Inverse(), "div"),
-}.values(), ids=str)  # fmt: skip
+@pytest.mark.parametrize(("net", "word"), [
+    pytest.param(lambda: Attends(), "matmul", id="attention over its own input"),
+    pytest.param(lambda: Recurrent(), "lstm", id="lstm"),
+    pytest.param(lambda: nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 3)), "layer_norm", id="norm"),
+    pytest.param(lambda: Gated(), "mul", id="a product of two signals"),
+    pytest.param(lambda: Inverse(), "div", id="one over a signal"),
+])  # fmt: skip
 def test_relevance_says_what_it_has_no_rule_for(net: Callable[[], nn.Module], word: str) -> None:
     """Captum #712: a type error on modules it does not know; a wrong map would be worse."""
     model = seeded(net)

@@ -66,6 +66,7 @@ def test_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_fastest_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     Clock(monkeypatch, fastest)
+    torch.set_num_threads(2)
     weights = [p.detach().clone() for p in NET.parameters()]
     found = measure(NET, probe, 8, None, CPU)
     assert (found.layout, found.precision, found.threads) == ("channels_last", "bfloat16", 1)

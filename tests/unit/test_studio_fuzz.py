@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import random
 import signal
 import struct
@@ -126,16 +127,20 @@ def survived(call: Callable[[bytes], object], given: Iterator[tuple[int, bytes]]
     some are not: else nothing was tested."""
     results = refusals = 0
     for number, content in given:
-        began = time.process_time()
-        try:
-            with limited():
-                call(content)
-            results += 1
-        except REFUSED:
-            refusals += 1
-        except (Exception, Stuck) as problem:
-            pytest.fail(f"seed {number}: {type(problem).__name__}: {str(problem)[:200]}; input {content[:2000]!r}")
-        took = time.process_time() - began
+        took = math.inf
+        for _ in range(2):  # what is slow is so again; a collection of garbage falls into one of two
+            began = time.process_time()
+            try:
+                with limited():
+                    call(content)
+                results += 1
+            except REFUSED:
+                refusals += 1
+            except (Exception, Stuck) as problem:
+                pytest.fail(f"seed {number}: {type(problem).__name__}: {str(problem)[:200]}; input {content[:2000]!r}")
+            took = min(took, time.process_time() - began)
+            if took < SLOW:
+                break
         assert took < SLOW, f"seed {number}: {took:.1f} s; input {content[:2000]!r}"
     assert results and refusals, (results, refusals)
 
