@@ -95,10 +95,11 @@ class Values(nn.Module):
         self.register_buffer("chance", torch.ones(()))  # of a random action, in training
 
     def forward(self, observation: Shaped[Tensor, "B ..."]) -> Float[Tensor, "B A"]:
-        if self.seen is None:
-            features = self.layers(observation.float() * (1 / 255))
+        screens = self.seen is None
+        given = observation.float() * (1 / 255) if self.seen is None else self.seen(observation)
+        features = self.layers(given) if screens else given
         with torch.autocast(observation.device.type, enabled=False):  # in bfloat16, 200 and 201 are the same number
-            return self.actions(self.layers(self.seen(observation)) if self.seen is not None else features.float())
+            return self.actions(features.float() if screens else self.layers(features))
 
     @torch.no_grad()
     def act(self, observation: Shaped[Tensor, "N ..."], greedy: bool = True) -> Int[Tensor, "N"]:

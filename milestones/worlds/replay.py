@@ -47,19 +47,19 @@ class Memory:
 
     An observation of `facts["stack"]` frames (1 where that is missing) along its first dimension is kept as its newest
     frame, the last; stacks are built again when drawn. `ahead` is n, the steps that a drawn moment looks ahead. With
-    `alpha` above 0, moments are drawn by their last error. There are `slack` rows more in the file than are drawn
-    from: those that were written after the last save overwrite only rows that the saved state does not know any more,
-    and when they are used up, `pressing` asks for a save. The file is made at the first use.
+    `alpha` above 0, moments are drawn by their last error. There are `slack` rows (0: SLACK) more in the file than are
+    drawn from: what is written after a save overwrites only rows that the saved state does not know any more, and when
+    they are used up, `pressing` asks for the next save. The file is made at the first use.
     """
 
     def __init__(self, path: Path, worlds: int, rows: int, facts: Facts, ahead: int = 1, alpha: float = 0.0,
-                 slack: int = SLACK) -> None:  # fmt: skip
+                 slack: int = 0) -> None:  # fmt: skip
         shape, self.stack = list(facts["shape"]), facts.get("stack", 1)
         self.path, self.worlds, self.ahead, self.actions = path, worlds, ahead, facts["actions"]
         self.shape = shape[1:] if self.stack > 1 else shape
         self.margin = self.stack + 1  # rows that one step may write in one world
         self.keep = max(-(-rows // worlds), 2 * (self.margin + ahead))  # rows of a world that are drawn from
-        self.slack = max(-(-slack // worlds), 2 * self.margin)
+        self.slack = max(-(-(slack or SLACK) // worlds), 2 * self.margin)
         self.length = self.keep + self.slack
         self.count = torch.zeros(worlds, dtype=torch.long)  # rows written so far; the last one waits for its action
         self.saved = self.count.clone()
@@ -68,10 +68,14 @@ class Memory:
         self.reward = self.action = self.frame = self.mark = torch.empty(0)
         self.priorities = Priorities(worlds * self.length, alpha) if alpha else None
 
+    def sizes(self, kind: str) -> list[int]:
+        """Bytes of rewards, actions, frames (whose numbers are of this kind) and marks in the file."""
+        total = self.worlds * self.length
+        return [4 * total, 4 * total, np.dtype(kind).itemsize * prod(self.shape) * total, total]
+
     def _map(self, kind: str) -> None:
         """Open the file, made anew where nothing was saved. UserError: no space for it; it is missing, or damaged."""
-        total, numbers = self.worlds * self.length, prod(self.shape)
-        sizes = [4 * total, 4 * total, np.dtype(kind).itemsize * numbers * total, total]
+        sizes = self.sizes(kind)
         there = self.path.exists() and self.path.stat().st_size == sum(sizes)
         if self.count.any() and not there:
             got = f"{self.path.stat().st_size:,} bytes" if self.path.exists() else "no such file"
@@ -93,7 +97,7 @@ class Memory:
         kinds = (np.float32, np.int32, kind, np.uint8)
         views = [torch.from_numpy(part.view(one)) for part, one in zip(parts, kinds, strict=True)]
         self.reward, self.action, self.frame, self.mark = views
-        self.frame = self.frame.view(total, *self.shape)
+        self.frame = self.frame.view(-1, *self.shape)
         if self.count.any() and not bool(((self.action >= 0) & (self.action < self.actions)).all()):
             raise UserError(f"actions 0 to {self.actions - 1} in {self.path}", "others: it is damaged", "Train anew")
 
