@@ -70,6 +70,7 @@ class Episodes:
     def step(self, action: Tensor) -> Outcome:
         """`action`: N int64 (discrete) or N A float32 (continuous; clipped to what is legal). UserError: the
         environment failed, or a reward, observation or action is no number."""
+        self.steps += 1
         chosen = self._legal(action)
         try:
             seen = self._engine.step(chosen)
@@ -78,7 +79,6 @@ class Episodes:
         except Exception as problem:  # whatever the user's environment does wrong
             raise self._wrong("steps without an error", f"{type(problem).__name__}: {problem}"[:200]) from problem
         self._past.append(chosen)
-        self.steps += 1
         self._check(seen)
         final = observation = self._tensor(seen.observation)
         over = seen.ended | seen.cut

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import re
 import sys
+import warnings
 from pathlib import Path
 
 import torch
@@ -48,12 +49,15 @@ def admitted(name: str) -> None:
     path = Path(module if module.endswith(".py") else f"{module}.py")
     try:
         if path.is_file():
-            stem = f"milestones_world_{path.stem}"
-            spec = importlib.util.spec_from_file_location(stem, path.resolve())
+            spec = importlib.util.spec_from_file_location(path.stem, path.resolve())
             assert spec is not None and spec.loader is not None  # as for each name that ends in .py
             made = importlib.util.module_from_spec(spec)
-            sys.modules[stem] = made  # where Gymnasium looks for the classes that it registered
-            spec.loader.exec_module(made)
+            there = sys.modules.get(path.stem)  # where Gymnasium looks for the class that was registered
+            if there is None or getattr(there, "__file__", None) == made.__file__:
+                sys.modules[path.stem] = made
+            with warnings.catch_warnings():  # of what was registered before
+                warnings.simplefilter("ignore")
+                spec.loader.exec_module(made)
         else:
             importlib.import_module(module)
     except Exception as problem:  # whatever the user's module does wrong
