@@ -183,7 +183,6 @@ def train(knobs: Knobs, model: Actor, world: World, run: Run) -> None:
             terms["miss"] = miss
         model.seen.update(batch.observation)
         run.log(**terms, **{"return": (play.reward * play.there).sum(0).mean()})
-    world.close()
 
 
 @torch.no_grad()

@@ -110,6 +110,8 @@ PAGES = {
         texts=("a walk in the snow", "sun and sea", "warm"),
     ),
     "logic": Tiny({"steps": 16, "batch": 8}, "digits"),
+    "reinforce": Tiny({"steps": 12, "batch": 4, "hidden": [8], "value_steps": 2, "episodes": 4}),
+    "ppo": Tiny({"together": 4, "rollout": 8, "steps": 12, "batch": 16, "epochs": 2, "hidden": [8], "episodes": 4}),
 }
 
 

@@ -14,7 +14,7 @@ from milestones.worlds.world import Outcome
 
 
 class Finite:
-    """N episodes in a process. Each begins in any state that is not ended, and is cut after `limit` steps (0: never)."""
+    """N episodes in a process. Each begins in any state that is not ended, and is cut after `limit` steps (0: none)."""
 
     def __init__(self, process: Process, count: int, seed: int, limit: int = 0) -> None:
         self.process, self.count, self.seed, self.limit, self.moves = process, count, seed, limit, 0
