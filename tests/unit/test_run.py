@@ -204,7 +204,7 @@ def test_a_file_that_a_state_keeps_open(tmp_path: Path) -> None:
         with run.member(1):
             assert run.beside("some.ring") == tmp_path / "state" / "m1_some.ring"
         (tmp_path / "state" / "other.ring").symlink_to("/dev/null")
-        with pytest.raises(UserError, match="files inside the run folder, got state/other.ring that leads out"):
+        with pytest.raises(UserError, match=r"files inside the run folder, got state/other\.ring that leads out"):
             run.beside("other.ring")
 
 
