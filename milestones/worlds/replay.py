@@ -34,7 +34,7 @@ class Lived(NamedTuple):
 
     observation: Tensor  # B ...: as the world gave it
     action: Int[Tensor, "B"]
-    reward: Float[Tensor, "B n"]  # raw; 0 once the episode is over
+    reward: Float[Tensor, "B T"]  # raw; 0 once the episode is over
     steps: Int[Tensor, "B"]  # n, or less where the episode was over before
     following: Tensor  # B ...: what was seen after these steps
     ended: Bool[Tensor, "B"]  # the world ended the episode: nothing follows `following`
@@ -214,7 +214,7 @@ class Memory:
         return frames.unflatten(0, at.shape) if self.stack > 1 else frames
 
     def _lived(self, world: Int[Tensor, "B"], row: Int[Tensor, "B"], weight: Float[Tensor, "B"]) -> Lived:
-        at = self._at(world[:, None], row[:, None] + torch.arange(self.ahead))  # B n
+        at = self._at(world[:, None], row[:, None] + torch.arange(self.ahead))  # B T
         over = (self.mark[at] & (ENDED | CUT)) > 0
         before = over.cumsum(1) - over.long()  # how often it was over before this step
         on = before == 0
