@@ -20,7 +20,8 @@ OWN = re.compile(r"([\w./\\-]+):([\w./-]+)")  # MODULE:ID or FILE.py:ID
 
 def opened(name: str, count: int, seed: int, *, sticky: float = 0.25, device: torch.device = CPU) -> World:
     """N = `count` episodes of a world: "CartPole-v1" or any id that Gymnasium knows; "pong" or "ALE/Pong-v5", of
-    Atari, whose actions stick with the chance `sticky`; "road"; MODULE:ID of the user's own, which `admitted` let in.
+    Atari, whose actions stick with the chance `sticky`; "road" and "field", of a car; MODULE:ID of the user's own,
+    which `admitted` let in.
 
     UserError: no such world, a package that is missing, spaces that are not supported.
     """
@@ -29,7 +30,11 @@ def opened(name: str, count: int, seed: int, *, sticky: float = 0.25, device: to
     if name == "road":
         from .road import road
 
-        return road(count, seed, device)
+        return road(count, seed, device=device)
+    if name == "field":
+        from .field import field
+
+        return field(count, seed, device=device)
     if name.startswith("ALE/") or re.fullmatch(r"[a-z0-9_]+", name):
         from .atari import atari
 

@@ -86,7 +86,7 @@ def test_the_run_tells_of_its_world(whole: Path) -> None:
     assert facts["kind"] == "world" and facts["labels"] == ["left", "right"]
     page = (whole / "report.html").read_text()
     assert "4 fresh episodes of CartPole-v1" in page and "1,920 steps" in page
-    assert page.index("<b>return") < page.index("<b>loss"), "the learning curve comes first"
+    assert page.index("<figcaption><b>return") < page.index("<figcaption><b>loss"), "the learning curve comes first"
     if list((whole / "shows").glob("episode.*")):
         assert 'src="data:image/webp;base64,' in page, "the film plays in the page"
 
