@@ -187,8 +187,8 @@ METHODS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
-def lived(model: Values, world: World, memory: Memory, run: Run, memo: Memo) -> Float[Tensor, "E"]:
-    """One step of all episodes, kept in memory; the returns of those that are over."""
+def lived(model: Values, world: World, memory: Memory, run: Run, memo: Memo) -> Tensor:
+    """One step of all episodes, kept in memory; the returns of those that are over, "E"."""
     memory.follow(world.observation)
     with run.plan.running(run.place.device):
         action = model.act(world.observation, greedy=False)

@@ -143,8 +143,8 @@ def loss(model: Values, batch: Moments) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def lived(model: Values, world: World, knobs: Knobs, plan: Plan, memo: Memo) -> tuple[Moments, Float[Tensor, "E"]]:
-    """So many steps of all episodes, with their targets (algorithm 1); and the returns of the episodes that were over.
+def lived(model: Values, world: World, knobs: Knobs, plan: Plan, memo: Memo) -> tuple[Moments, Tensor]:
+    """So many steps of all episodes, with their targets (algorithm 1); and the returns of the episodes that were over, "E".
 
     The targets are by the net that played, which does not change meanwhile."""
     seen: list[Tensor] = []
