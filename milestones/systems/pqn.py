@@ -144,9 +144,8 @@ def loss(model: Values, batch: Moments) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def lived(model: Values, world: World, knobs: Knobs, plan: Plan, memo: Memo) -> tuple[Moments, Tensor]:
-    """So many steps of all episodes, with their targets (algorithm 1); and the returns of the episodes that were over, "E".
-
-    The targets are by the net that played, which does not change meanwhile."""
+    """So many steps of all episodes, with their targets (algorithm 1), by the net that played; and the returns of the
+    episodes that were over, "E"."""
     seen: list[Tensor] = []
     done: list[tuple[Tensor, ...]] = []
     with plan.running(world.observation.device):
