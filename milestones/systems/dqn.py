@@ -72,6 +72,7 @@ class Knobs(Config):
     surprise: float = Field(default=0.0, ge=0, le=1, description="exponent of the last error in the chance of being "
                             "drawn; 0: all alike")  # fmt: skip
     clipped: bool = Field(default=False, description="learn from rewards clipped to -1 ... 1, as on Atari")
+    straight: float = Field(default=1.0, gt=0, description="error beyond which the loss grows in a straight line")
     bound: float = Field(default=10.0, ge=0, description="largest norm of a gradient; 0: any")
     net: Literal["auto", "mlp", "small", "nature"] = Field(default="auto", description="auto: small, which is 2013's, "
                                                            "for pictures, else mlp")  # fmt: skip
@@ -154,11 +155,11 @@ def targets(model: Values, frozen: Values, batch: Lived, knobs: Knobs) -> Float[
 
 
 def loss(model: Values, frozen: Values, batch: Lived, knobs: Knobs) -> tuple[dict[str, Tensor], Float[Tensor, "B"]]:
-    """Half the squared error, beyond 1 its size ("clipped to -1 ... 1" is said of its slope), mean over the batch; and
-    the errors."""
+    """Half the squared error, from `straight` on along its tangent (2015: "clipped to -1 ... 1", which is the slope),
+    mean over the batch; and the errors."""
     worth = model(batch.observation).gather(1, batch.action[:, None])[:, 0]
     error = targets(model, frozen, batch, knobs) - worth
-    each = F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none")
+    each = F.huber_loss(error, torch.zeros_like(error), reduction="none", delta=knobs.straight)
     return {"loss": (batch.weight * each).mean(), "worth": worth.mean()}, error.detach()
 
 

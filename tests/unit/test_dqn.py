@@ -93,13 +93,17 @@ def by_numpy(model: page.Values, frozen: page.Values, batch: Lived, knobs: page.
             target += knobs.discount ** int(batch.steps[b]) * after[b, best]
         error = target - now[b, int(batch.action[b])]
         size = abs(error)
-        total += float(batch.weight[b]) * (0.5 * size * size if size < 1 else size - 0.5) / len(batch.action)
+        total += (
+            float(batch.weight[b])
+            * (0.5 * size**2 if size < (d := knobs.straight) else d * (size - d / 2))
+            / len(batch.action)
+        )
         errors.append(error)
     return total, errors
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"double": True}, {"duelling": True}, {"ahead": 3}, {"clipped": True, "ahead": 2},
+    "settings", [{}, {"double": True}, {"duelling": True}, {"ahead": 3, "straight": 0.5}, {"clipped": True, "ahead": 2},
                  {"double": True, "duelling": True, "ahead": 4, "surprise": 0.6, "discount": 0.9}],
 )  # fmt: skip
 def test_the_loss_is_that_of_numpy(settings: dict[str, Any]) -> None:
