@@ -252,10 +252,11 @@ def use(model: Values, facts: Facts, inputs: Sequence[Media]) -> list[dict[str, 
 
 
 ATARI = {"clipped": True, "tested": 0.05, "episodes": 30}
+CLASSIC = {"double": True, "ahead": 3, "straight": 1000.0, "explore": 0.1}  # returns are large: errors as they are
 PRESETS = {
-    "quick": Knobs(),
-    "acrobot": Knobs(world="Acrobot-v1", ahead=3, double=True),
-    "mountaincar": Knobs(world="MountainCar-v0", ahead=3, double=True, steps=8000),
+    "quick": Knobs(**CLASSIC, steps=2000, start=500, target=20),
+    "acrobot": Knobs(**CLASSIC, world="Acrobot-v1", steps=2000, start=500, target=20),
+    "mountaincar": Knobs(**CLASSIC, world="MountainCar-v0", steps=5000, target=20),
     "pong": Knobs(**ATARI, world="pong", steps=60_000, lr=2.5e-4, batch=64, replay=200_000, start=10_000, target=500,
                   decay=0.1, explore=0.01, double=True, ahead=3),
     "breakout": Knobs(**ATARI, world="breakout", steps=300_000, lr=2.5e-4, batch=64, replay=1_000_000, start=20_000,
