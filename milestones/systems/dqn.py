@@ -61,8 +61,8 @@ class Knobs(Config):
     discount: float = Field(default=0.99, ge=0, le=1, description="worth of a reward one step later")
     replay: int = Field(default=50_000, ge=0, description="moments that are kept; 0: only the latest are learned from")
     start: int = Field(default=1000, ge=0, description="moments lived through before the first update")
-    target: int = Field(default=100, ge=0, description="updates after which the target network becomes the net again; "
-                        "0: there is none")  # fmt: skip
+    frozen: int = Field(default=100, ge=0, description="updates for which the target network stands still before it "
+                        "becomes the net again; 0: there is none")  # fmt: skip
     explore: float = Field(default=0.05, ge=0, le=1, description="chance of a random action in the end")
     decay: float = Field(default=0.3, ge=0, le=1, description="share of the steps in which it falls from 1 to that")
     tested: float = Field(default=0.0, ge=0, le=1, description="chance of a random action when it is scored")
@@ -202,12 +202,12 @@ def lived(model: Values, world: World, memory: Memory, run: Run, memo: Memo) -> 
 
 def train(knobs: Knobs, model: Values, world: World, run: Run) -> None:
     device, optimizer = run.place.device, METHODS[knobs.method](model.parameters(), knobs.lr)
-    frozen = copy.deepcopy(model).requires_grad_(False) if knobs.target else model
+    frozen = copy.deepcopy(model).requires_grad_(False) if knobs.frozen else model
     memory = Memory(run.beside("replay.ring"), knobs.together, knobs.replay, world.facts, knobs.ahead, knobs.surprise)
     first, some = first_update(knobs), trial(world, knobs)
     memo = Memo(so_far=torch.zeros(knobs.together, device=device))
     run.measure(model, lambda twin, plan: loss(twin, twin, plan.lay(some), knobs)[0]["loss"], knobs.batch)
-    kept: dict[str, Any] = {"frozen": frozen} if knobs.target else {}
+    kept: dict[str, Any] = {"frozen": frozen} if knobs.frozen else {}
     for step in run.steps(knobs.steps, "train", model=model, optimizer=optimizer, memory=memory, world=world,
                           memo=memo, **kept):  # fmt: skip
         if model.seen is not None and (step < first or step % 8 == 0):
@@ -228,7 +228,7 @@ def train(knobs: Knobs, model: Values, world: World, run: Run) -> None:
         optimizer.step()
         if memory.priorities:
             memory.priorities.set(drawn.row, error)
-        if knobs.target and run.every(knobs.target):
+        if knobs.frozen and run.every(knobs.frozen):
             frozen.load_state_dict(model.state_dict())
         run.log(**terms, **({"return": returns.mean()} if len(returns) else {}))
     if not run.ended:
@@ -254,16 +254,16 @@ def use(model: Values, facts: Facts, inputs: Sequence[Media]) -> list[dict[str, 
 ATARI = {"clipped": True, "tested": 0.05, "episodes": 30}
 CLASSIC = {"double": True, "ahead": 3, "straight": 1000.0, "explore": 0.1}  # returns are large: errors as they are
 PRESETS = {
-    "quick": Knobs(**CLASSIC, steps=2000, start=500, target=20),
-    "acrobot": Knobs(**CLASSIC, world="Acrobot-v1", steps=2000, start=500, target=20),
-    "mountaincar": Knobs(**CLASSIC, world="MountainCar-v0", steps=5000, target=20),
-    "pong": Knobs(**ATARI, world="pong", steps=60_000, lr=2.5e-4, batch=64, replay=200_000, start=10_000, target=500,
+    "quick": Knobs(**CLASSIC, steps=2000, start=500, frozen=20),
+    "acrobot": Knobs(**CLASSIC, world="Acrobot-v1", steps=2000, start=500, frozen=20),
+    "mountaincar": Knobs(**CLASSIC, world="MountainCar-v0", steps=5000, frozen=20),
+    "pong": Knobs(**ATARI, world="pong", steps=60_000, lr=2.5e-4, batch=64, replay=200_000, start=10_000, frozen=500,
                   decay=0.1, explore=0.01, double=True, ahead=3),
     "breakout": Knobs(**ATARI, world="breakout", steps=300_000, lr=2.5e-4, batch=64, replay=1_000_000, start=20_000,
-                      target=1000, decay=0.1, explore=0.01, double=True, ahead=3),
+                      frozen=1000, decay=0.1, explore=0.01, double=True, ahead=3),
     # Nature's extended data table 1: 50 million actions, an update of 32 moments after every fourth.
     "paper": Knobs(**ATARI, world="breakout", sticky=0.0, together=4, steps=12_500_000, method="rmsprop", lr=2.5e-4,
-                   fall=False, batch=32, replay=1_000_000, start=50_000, target=10_000, explore=0.1, decay=0.02,
+                   fall=False, batch=32, replay=1_000_000, start=50_000, frozen=10_000, explore=0.1, decay=0.02,
                    bound=0.0, net="nature"),
 }  # fmt: skip
 system = System(Knobs, PRESETS, prepare, build, train, score, use)

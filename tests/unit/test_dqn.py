@@ -142,7 +142,7 @@ def test_the_target_network_stands_still_between_copies(
             return inner(model, frozen, batch, knobs)
 
         monkeypatch.setattr(page, "loss", loss)
-        knobs = knobs_of(target=target, steps=30, batch=8, start=40, together=8, hidden=[8])
+        knobs = knobs_of(frozen=target, steps=30, batch=8, start=40, together=8, hidden=[8])
         world = Finite(garnet(6, 3, 2, 0), 8, 0)
         model = page.build(knobs, world.facts)
         start = model.actions.weight.detach().clone()
@@ -183,7 +183,7 @@ def exact(process: Process, discount: float) -> torch.Tensor:
 def learned(process: Process, folder: Path, limit: int = 0, **settings: Any) -> torch.Tensor:
     """What a net comes to say the actions are worth: S A."""
     knobs = knobs_of(**{"discount": 0.8, "steps": 800, "batch": 64, "lr": 3e-3, "hidden": [64], "explore": 0.5,
-                        "target": 25,
+                        "frozen": 25,
                         "replay": 20_000, **settings})  # fmt: skip
     world = Finite(process, knobs.together, 3, limit)
     torch.manual_seed(0)
@@ -216,7 +216,7 @@ def test_values_where_episodes_end(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("settings", "slack"), [({}, 60), ({"ahead": 3, "surprise": 0.6, "double": True}, 60), ({"replay": 0}, 60),
-                            ({"target": 0}, 2000)],
+                            ({"frozen": 0}, 2000)],
 )  # fmt: skip
 def test_killed_and_resumed_to_the_same_bits(
     settings: dict[str, Any], slack: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
