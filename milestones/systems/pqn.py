@@ -47,7 +47,7 @@ class Knobs(Config):
     sticky: float = Field(default=0.25, ge=0, le=1, description="chance that an Atari game takes the last action again")
     together: int = Field(default=64, ge=1, le=4096, description="episodes stepped together")
     rollout: int = Field(default=16, ge=1, description="steps of each of them per update")
-    steps: int = Field(default=80, ge=1, description="updates, each of a rollout")
+    steps: int = Field(default=120, ge=1, description="updates, each of a rollout")
     epochs: int = Field(default=4, ge=1, description="times that each rollout is learned from")
     batch: int = Field(default=128, ge=1, description="moments of a rollout per gradient")
     lr: float = Field(default=1e-3, gt=0, description="RAdam's step size at its peak")
@@ -55,7 +55,7 @@ class Knobs(Config):
     discount: float = Field(default=0.99, ge=0, le=1, description="worth of a reward one step later")
     trace: float = Field(default=0.8, ge=0, le=1, description="lambda: how much rewards that came count before what is "
                          "foretold; 0: one step")  # fmt: skip
-    explore: float = Field(default=0.05, ge=0, le=1, description="chance of a random action in the end")
+    explore: float = Field(default=0.1, ge=0, le=1, description="chance of a random action in the end")
     decay: float = Field(default=0.3, ge=0, le=1, description="share of the updates in which it falls from 1 to that")
     tested: float = Field(default=0.0, ge=0, le=1, description="chance of a random action when it is scored")
     normal: Literal["layer", "none"] = Field(default="layer", description="what keeps the net from running away")
@@ -223,7 +223,7 @@ def use(model: Values, facts: Facts, inputs: Sequence[Media]) -> list[dict[str, 
 ATARI = {"trace": 0.65, "clipped": True, "episodes": 30, "explore": 0.01, "decay": 0.1, "epochs": 2}
 PRESETS = {
     "quick": Knobs(),
-    "acrobot": Knobs(world="Acrobot-v1", steps=120),
+    "acrobot": Knobs(world="Acrobot-v1"),
     "mountaincar": Knobs(world="MountainCar-v0", steps=400),
     "pong": Knobs(**ATARI, world="pong", rollout=32, steps=1000, batch=256, lr=5e-4),
     "breakout": Knobs(**ATARI, world="breakout", rollout=32, steps=5000, batch=256, lr=5e-4),

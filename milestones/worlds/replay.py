@@ -128,7 +128,7 @@ class Memory:
             return
         if self.file is None:
             self._map(str(observation.dtype).removeprefix("torch."))
-        every, before = torch.arange(self.worlds), self.edges()
+        every, before = torch.arange(self.worlds), self._edges()
         last, last_done = self._at(every, self.count - 1), self._at(every, self.count - 2)
         self.mark[last] = 0  # a killed process may have gone on from here
         same = (self.frame[last] == self._newest(observation)).flatten(1).all(1) & (self.count > 0)
@@ -140,7 +140,7 @@ class Memory:
 
     def add(self, action: Int[Tensor, "N"], outcome: Outcome, observation: Tensor) -> None:
         """What was done in each world, what came of it, and what the worlds show now."""
-        every, before = torch.arange(self.worlds), self.edges()
+        every, before = torch.arange(self.worlds), self._edges()
         at = self._at(every, self.count - 1)
         ended, cut = outcome.ended.cpu(), outcome.cut.cpu()
         self.action[at], self.reward[at] = action.cpu().int(), outcome.reward.cpu().float()
@@ -151,9 +151,12 @@ class Memory:
             self._begin(every[over], observation.cpu()[over])
         self._weigh(before)
 
-    def _weigh(self, before: tuple[Tensor, Tensor]) -> None:
+    def _edges(self) -> tuple[Tensor, Tensor] | None:
+        return self.edges() if self.priorities else None
+
+    def _weigh(self, before: tuple[Tensor, Tensor] | None) -> None:
         """Rows that came to be known since `before` can be drawn, those that left the memory no more."""
-        if self.priorities:
+        if self.priorities and before:
             (low, high), (lower, higher) = before, self.edges()
             self.priorities.close(self._at(*between(low, lower)))
             opened = self._at(*between(high, higher))
