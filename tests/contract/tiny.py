@@ -125,6 +125,10 @@ PAGES = {
     "logic": Tiny({"steps": 16, "batch": 8}, "digits"),
     "reinforce": Tiny({"steps": 12, "batch": 4, "hidden": [8], "value_steps": 2, "episodes": 4}),
     "ppo": Tiny({"together": 4, "rollout": 8, "steps": 12, "batch": 16, "epochs": 2, "hidden": [8], "episodes": 4}),
+    "dqn": Tiny(
+        {"together": 4, "steps": 24, "batch": 8, "start": 16, "replay": 80, "frozen": 5, "hidden": [8], "episodes": 4}
+    ),
+    "pqn": Tiny({"together": 4, "rollout": 8, "steps": 12, "batch": 16, "epochs": 2, "hidden": [8], "episodes": 4}),
 }
 
 
