@@ -280,8 +280,8 @@ def _learning(of: Case, known: set[str]) -> Iterator[Finding]:
     if (blank := number(part(of.model, "train").get("blank"))) >= BLANK:
         yield _all_blank(of, blank)
         return
-    if of.steps < FEWEST_STEPS or not of.losses:
-        return
+    if of.steps < FEWEST_STEPS or not of.losses or of.data.get("world"):
+        return  # in a world, the better an agent plays, the more there is to learn: its loss need not fall
     train, valid, chance, update, left = of.error("train"), of.error("valid"), of.chance, of.update, of.fell()
     untaught = train >= 0.8 * chance if math.isfinite(train * chance) else left > 0.9
     if (math.isfinite(chance) and min(of.losses) < 0) or left > 3:

@@ -26,8 +26,10 @@ def data_checks(knobs: Any, data: Any) -> dict[str, Any]:
     often each occurs); `shared`: percent of the split's inputs that are among the training inputs; `mixed`: entropy of
     the labels in a batch as a share of that in all (1: well mixed); what the page says of its data: `closed` (these are
     all examples there are), `shifted` (splits differ by design), `hard` (nets may stay at chance). {} where there are
-    no such sources.
+    no such sources; `world` alone where the page plays in one.
     """
+    if hasattr(data, "fresh"):
+        return {"world": True}
     sources = [getattr(data, name, None) for name in ("train", "valid", "test")]
     if any(source is None or not hasattr(source, "sweep") for source in sources):
         return {}

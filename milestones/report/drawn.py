@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from typing import Any
 
 import numpy as np
@@ -176,9 +177,14 @@ def wave(title: str, media: dict[str, Any]) -> str:
 
 
 def film(title: str, media: dict[str, Any]) -> str:
-    """A figure of frames side by side, and the lines of their values."""
-    note = f"{number(media.get('frames')):.0f} frames; some of them, from the first to the last"
-    return figure(title, picture(media["strip"], title, 560), note)
+    """A figure that plays, and some frames side by side, which is all that is printed."""
+    kind, content = media.get("moving") or ("", b"")
+    note = f"{number(media.get('frames')):.0f} frames" + "; some of them, from the first to the last" * (not content)
+    still = picture(media["strip"], title, 560)
+    if not content:
+        return figure(title, still, note)
+    moving = f'<img class="film" alt="{words(title)}" src="data:image/{kind};base64,{b64encode(content).decode()}">'
+    return figure(title, f"{moving}{still}", note)
 
 
 def drawn(title: str, media: object) -> str:

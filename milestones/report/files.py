@@ -15,6 +15,7 @@ from ..core.errors import UserError
 from ..core.folder import inside, read_json
 
 LARGEST_SHOW = 5 << 20  # bytes
+LARGEST_FILM = 2 << 20  # that a page holds
 LARGEST_LOG = 32 << 20
 MOST_FILES = 60
 SHOW = re.compile(r"([a-z][a-z0-9_]*)-(\d{1,18})-(.+)")
@@ -98,8 +99,9 @@ def media(content: bytes, name: str) -> object:
         try:
             if name.endswith(".wav"):
                 return Audio.decoded(content, name).plain()
-            film = Video.decoded(content, name)
-            return {**film.plain(), "strip": Image(film.strip()).encode()[1]}
+            film = Video.decoded(content, name)  # what is no film is not embedded either
+            moving = (name.rpartition(".")[2], content) if len(content) <= LARGEST_FILM else None
+            return {**film.plain(), "strip": Image(film.strip()).encode()[1], "moving": moving}
         except UserError:
             return None
     text = content.decode(errors="replace")

@@ -213,7 +213,7 @@ def reliability(bins: Sequence[Mapping[str, float]]) -> str:
 
 
 def curves(lines: Iterable[Mapping[str, Any]]) -> str:
-    """Figures of a log, one a stage and name; `valid_NAME` in the chart of NAME; loss and error first."""
+    """Figures of a log, one a stage and name; `valid_NAME` in the chart of NAME; return, loss and error first."""
     found: dict[tuple[str, str], dict[str, tuple[list[float], list[float]]]] = {}
     for line in lines:
         step, stage = number(line.get("step")), str(line.get("stage") or "train")
@@ -226,8 +226,8 @@ def curves(lines: Iterable[Mapping[str, Any]]) -> str:
             x.append(step)
             y.append(number(value))
     stages = list(dict.fromkeys(stage for stage, _ in found))
-    first = {"loss": 0, "error": 1}
-    order = sorted(found, key=lambda place: (stages.index(place[0]), first.get(place[1], 2), place[1]))
+    first = {"return": 0, "loss": 1, "error": 2}
+    order = sorted(found, key=lambda place: (stages.index(place[0]), first.get(place[1], 3), place[1]))
     text = ""
     for stage, name in order[:MOST_CHARTS]:
         title = f"{stage}: " * (len(stages) > 1) + name + ", %" * (name == "error")

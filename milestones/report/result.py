@@ -40,7 +40,7 @@ def head(name: str, run: Mapping[str, dict[str, Any]]) -> str:
     looks = {"title": "tagline", "paper": "paper"}
     lines = "".join(f'<p class="{looks[k]}">{words(about[k], 600)}</p>' for k in looks if about.get(k))
     scores = {k: v for k, v in part(report, "scores").items() if isinstance(v, dict)}
-    first = "error" if "error" in scores else next(iter(scores), "")
+    first = next((name for name in ("error", "return") if name in scores), next(iter(scores), ""))
     result = sentence(first, scores[first]) if first else '<p class="result">Not scored yet.</p>'
     counts = [number(report.get("steps")), number(status.get("step"))]
     steps = next((count for count in counts if count >= 0), math.nan)
@@ -50,10 +50,14 @@ def head(name: str, run: Mapping[str, dict[str, Any]]) -> str:
     if ended in EARLY:
         result += f'<p class="notice">Ended early ({EARLY[ended]}) at step {done if steps >= 0 else "unknown"}.</p>'
     result += f'<p class="notice">{words(report["early"], 300)}.</p>' if report.get("early") else ""
+    world = part(report, "world")
+    played = [f"{number(world.get(name)):,.0f} {name}" for name in ("steps", "frames") if number(world.get(name)) >= 0]
+    played = played[: 1 + (world.get("frames") != world.get("steps"))]
     rate, share = number(report.get("rate")), number(report.get("peak_share"))
     facts = {
         "State": ended, "Steps": done if steps >= 0 else "",
-        "Took": took(number(report.get("seconds", status.get("seconds")))),
+        "Took": took(number(report.get("seconds", status.get("seconds")))), "Played": ", ".join(played),
+        "Sticky actions": f"chance {number(world['sticky']):g}" if number(world.get("sticky")) >= 0 else "",
         "Speed": f"{short(rate)} examples/s" if rate > 0 else "",
         "Of this machine's peak": f"{share:.2g} %" if 0 < share <= 100 else "",
         "Preset": config.get("preset"), "Seed": config.get("seed"),
@@ -92,7 +96,8 @@ def sentence(name: str, score: Mapping[str, Any]) -> str:
         number(score.get("over")),
     )
     count = f"{over:,.0f} " if over >= 0 else ""
-    where = f"{count}{split} examples of {words(score.get('data') or 'unnamed data', 200)}"
+    kind = split if split.endswith("episodes") else f"{split} examples"
+    where = f"{count}{kind} of {words(score.get('data') or 'unnamed data', 200)}"
     what = f"Wrong on <b>{value} %</b> of {where}"
     if name != "error" or unit != "%":
         what = f"{words(name, 60)} <b>{value} {unit}</b> over {where}"

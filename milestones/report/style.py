@@ -79,6 +79,7 @@ vertical-align:.22em;background:var(--k)}
 .plot img{max-width:100%;height:auto}
 img{background:#fff;border:1px solid var(--line)}
 .sharp{image-rendering:pixelated}
+.film{display:block;margin-bottom:.5rem}
 .wide{overflow-x:auto}
 .confusion{font-size:.86rem}
 .confusion caption{text-align:left;color:var(--muted);padding-bottom:.5rem}
@@ -130,5 +131,6 @@ figure,tr,pre,.hero{break-inside:avoid}
 h2{break-after:avoid}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}
 .plots{grid-template-columns:1fr 1fr}
+.film{display:none}
 }
 """.strip().replace("\n", "")

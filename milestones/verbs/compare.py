@@ -1,16 +1,22 @@
-"""compare RUN ...: what differs in settings and scores; runs that differ in their seed only are one group."""
+"""compare RUN ...: what differs in settings and scores; runs that differ in their seed only are one group. Where they
+logged a return, or the --curve that is named, their learning curves are drawn."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from .groups import differing, gathered, settings_of
 from .words import answer
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("which", metavar="RUN", nargs="*", help="run folders, names or pages [all finished runs here]")
+    parser.add_argument("--curve", default="", metavar="NAME", help="of the logs, to be drawn, as loss [return]")
     parser.add_argument("--runs", default="runs", help="the folder of run folders [runs]")
 
 
@@ -29,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     for folder in folders:
         config, report = read_json(folder, "config.json"), report_of(folder)
         runs.append({"run": folder.name, **report, "config": config})
+    places = dict(zip((folder.name for folder in folders), folders, strict=True))
     groups = gathered(runs)
     flat = [settings_of(members[0]["config"]) for members in groups]
     differ = differing(flat)
@@ -52,5 +59,40 @@ def run(args: argparse.Namespace) -> int:
         content.append(
             {"runs": [m["run"] for m in members], "differs": {n: item.get(n) for n in differ}, "scores": found}
         )
-    answer(args, {"groups": content}, columns(rows))
+    whole = drawn(args, groups, content, rows, places)
+    text = [columns(rows), *whole.pop("lines")]
+    answer(args, {"groups": content, **whole}, "\n".join(text))
     return 0
+
+
+def drawn(args: argparse.Namespace, groups: Sequence[Sequence[Mapping[str, Any]]], content: list[dict[str, Any]],
+          rows: list[list[str]], places: Mapping[str, Path]) -> dict[str, Any]:  # fmt: skip
+    """Curves and robust figures of the groups, in a folder of their own; {"lines": []} where there is nothing to draw.
+    UserError: no log has the curve that was named."""
+    from pathlib import Path
+
+    from ..core.errors import UserError
+    from ..core.folder import next_folder, write_json, write_whole
+    from ..report import files
+    from ..report.compared import html_of
+    from .contest import curve, lines, together
+
+    name = args.curve or "return"
+    logs = [[files.log(places[run["run"]])[0] for run in group] for group in groups]
+    curves = [curve(group, mine, name) for group, mine in zip(groups, logs, strict=True)]
+    aggregates = together(groups)
+    if not any(curves):
+        if args.curve:
+            names = dict.fromkeys(key for mine in logs for log in mine for line in log for key in line)
+            known = ", ".join(key for key in names if key not in ("stage", "step", "seconds", "vitals"))
+            raise UserError(f"a curve of these runs: {known}", f"--curve {name}", "Take one of them", "compare")
+        if not aggregates:
+            return {"lines": []}
+    found = {"curve": name, "table": rows, "aggregates": aggregates, "groups": [
+        {"label": row[0], **one, "curve": each} for row, one, each in zip(rows[1:], content, curves, strict=True)
+    ]}  # fmt: skip
+    folder = next_folder(Path(args.runs), "compare")
+    write_json(folder / "compare.json", found)
+    write_whole(folder / "report.html", html_of(found).encode())
+    said = [*lines(aggregates), f"report: {folder / 'report.html'}"]
+    return {"compare": str(folder), "aggregates": aggregates, "curves": curves, "lines": said}

@@ -14,7 +14,7 @@ from typing import Any
 
 from .words import answer
 
-EXTRAS = {"tables": ("pandas", "pyarrow", "sklearn")}
+EXTRAS = {"tables": ("pandas", "pyarrow", "sklearn"), "rl": ("gymnasium", "ale_py", "Box2D", "pygame")}
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:

@@ -41,7 +41,7 @@ from ..report.health import diagnosis
 from ..report.page import write as write_report
 from ..report.result import early
 from ..trained import MOST_MEMBERS, as_dict, members_of, order_of, system_of
-from . import members
+from . import members, world
 
 BESIDE = 1.15  # a whole update takes so many times as long as loss and gradient: optimiser, log, validation
 Say = Callable[[str], None]
@@ -107,6 +107,7 @@ def begin(name: str, settings: Mapping[str, Any], order: Order, root: str | Path
     knobs = changed(system.presets[order.preset], settings, entry.name)
     chosen(order.plan)
     device_of(order.device)
+    world.admit(getattr(knobs, "world", ""))
     if not 1 <= order.members <= MOST_MEMBERS:
         do = "Leave it out for one net; 5 or 10 give most of what there is to gain"
         raise UserError(f"--members from 1 to {MOST_MEMBERS}", str(order.members), do, entry.name)
@@ -207,6 +208,14 @@ def _train(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs
            run: Run, say: Say) -> Outcome:  # fmt: skip
     run.seed("prepare")
     data = system.prepare(knobs, run.place)
+    with contextlib.ExitStack() as exits:
+        exits.callback(world.shut, data)
+        world.unchosen(data, run.place.choice, entry.name)
+        return _learn(folder, entry, system, knobs, config, data, run, say)
+
+
+def _learn(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs: Any, config: dict[str, Any],
+           data: Any, run: Run, say: Say) -> Outcome:  # fmt: skip
     facts = json.loads(json.dumps(data.facts))
     say(f"{entry.name}: {told(facts)}; to {folder}")
     if (folder / "facts.json").exists():
@@ -249,7 +258,8 @@ def _train(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs
         else:
             system.train(knobs, model, data, run)
     except UserError:
-        if run.restored:  # the last good weights; in other cases those on disk may be better
+        # The last good weights, or those from which a world failed; in other cases those on disk may be better.
+        if run.restored or world.is_world(data):
             with contextlib.suppress(UserError):
                 _status(folder, run, "training", **_weights(folder, model))
         raise
@@ -271,7 +281,8 @@ def _train(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs
         "parameters": sum(p.numel() for p in model.parameters()),
         "scores": {name: asdict(score) for name, score in scores.items()},
     }  # fmt: skip
-    report |= examine(folder, system, model, data)
+    report |= examine(folder, system, model, data) | world.account(data)
+    world.film(folder, model, data, run.place.seed, say)
     # of an ensemble, one net stands for all: a page's loss asks for the page's own model
     write_json(folder / "checks.json", checks | {"model": model_checks(system, knobs, nets[0], data)})
     report["findings"] = [finding._asdict() for finding in diagnosis(folder)]

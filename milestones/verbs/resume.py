@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from .words import answer, say
+from .world import add_world, admit
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -15,6 +16,7 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("--page", default="", help="the .py file of a page of your own")
     parser.add_argument("--minutes", type=float, help="train no longer than this, then score")
     parser.add_argument("--runs", default="runs", help="the folder of run folders [runs]")
+    add_world(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
     from .progress import Line
     from .tables import outcome_lines
 
+    admit(args.world)
     line = Line()
     try:
         outcome = go_on(folder, args.page, args.minutes, say, line)

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from .words import answer, say
+from .world import add_world, admit, shut, unchosen
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -13,6 +14,7 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("--data", default="", help="measure on the test part of this data instead")
     parser.add_argument("--page", default="", help="the .py file of a page of your own")
     parser.add_argument("--runs", default="runs", help="the folder of run folders [runs]")
+    add_world(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,12 +27,14 @@ def run(args: argparse.Namespace) -> int:
     from ..core.source import Place, key
     from ..trained import order_of
 
+    admit(args.world)
     trained = load(args.run, args.runs, args.page)
     seed, choice = order_of(trained.config, trained.folder)
     if args.data:
         choice = choice._replace(data=args.data)
     place = Place(torch.device("cpu"), seed, choice=choice)
     data = trained.system.prepare(trained.knobs, place)
+    unchosen(data, choice, trained.entry.name)
     for name in ("labels", "columns"):
         if data.facts.get(name) != trained.facts.get(name):
             got = f"other {name}: {str(data.facts.get(name))[:80]}"
@@ -43,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     torch.manual_seed(key(place.seed, "score", -1, 0))
     with torch.no_grad():
         scores = trained.system.score(trained.knobs, trained.model, data, place)
+    shut(data)
     if data.facts.get("data", {}).get("note"):
         say(f"note: {data.facts['data']['note']}")
     content = {"run": str(trained.folder), "scores": {name: asdict(score) for name, score in scores.items()}}

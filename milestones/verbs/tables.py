@@ -10,6 +10,7 @@ from ..core.errors import UserError
 from ..core.folder import read_json
 from ..core.interval import spread
 from .groups import scored
+from .world import told as played
 
 if TYPE_CHECKING:
     from ..core.score import Score
@@ -48,10 +49,13 @@ def outcome_lines(folder: Path, report: Mapping[str, Any], short: bool = False) 
     note = report.get("data", {}).get("note", "")
     wrong = [f"doctor: {one['sure']}: {one['says']}. {one['do']}." for one in report.get("findings", [])]
     share = f" {report['peak_share']:.0f} % of this machine's peak." if report.get("peak_share") else ""
+    world = report.get("world")
+    told = [played(world, report["seconds"])] if isinstance(world, dict) else []
+    use = f"see it: milestones play {folder.name}" if told else f"use it: milestones use {folder.name} YOUR-FILE"
     return [
-        head, *scores, *wrong, *([f"note: {note}"] if note else []), *filter(None, [report.get("early")]),
-        f"plan: {report['plan']}.{share}",
-        f"report: {folder / 'report.html'}", f"use it: milestones use {folder.name} YOUR-FILE",
+        head, *scores, *wrong, *filter(None, told), *([f"note: {note}"] if note and not told else []),
+        *filter(None, [report.get("early")]), f"plan: {report['plan']}.{share}",
+        f"report: {folder / 'report.html'}", use,
     ]  # fmt: skip
 
 
@@ -61,7 +65,8 @@ def group_lines(reports: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[s
     for name, found in group.items():
         line = f"{name}: {found['mean']:.4g} {found['unit']}, mean of {found['n']} seeds"
         if "sd" in found:
-            low, high = max(0.0, found["low"]), found["high"]
+            low, high = found["low"], found["high"]
+            low = max(0.0, low) if min(found["values"]) >= 0 else low  # a return may be below 0, an error not
             sample = max(report["scores"][name]["high"] - report["scores"][name]["low"] for report in reports) / 2
             line += f" (spread {found['sd']:.2g}; 95 % interval of the seeds [{low:.4g}, {high:.4g}]"
             line += f", of the test sample +-{sample:.2g}) on {found['data']}"

@@ -15,6 +15,7 @@ from ..catalog import described, find, published
 from ..core.errors import UserError, nearest
 from ..core.folder import read_json
 from .words import add_knobs, answer, say, set_knobs
+from .world import add_world, admit
 
 UNKNOWN = "I don't know"
 TRUTH = {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
@@ -34,6 +35,7 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
                         help="of the input 'microphone': how long to listen [until Enter]")  # fmt: skip
     parser.add_argument("--page", default="", help="the .py file of a page of your own")
     parser.add_argument("--runs", default="runs", help="the folder of run folders [runs]")
+    add_world(parser)
     if words and not words[0].startswith("-"):
         with contextlib.suppress(UserError):  # no such run: said when it is opened
             entry = find(page_of(words[0]))
@@ -54,9 +56,16 @@ def run(args: argparse.Namespace) -> int:
     from ..media import Text
     from .subject import media_of
 
+    admit(args.world)
     trained = load(args.run, args.runs, args.page)
     words = [f"{word}:{args.seconds:g}" if word == "microphone" else word for word in args.inputs or ["-"]]
-    inputs, names = media_of(trained, words)
+    if trained.system.takes:
+        inputs, names = media_of(trained, words)
+    elif args.inputs:
+        do = f"Leave {args.inputs[0]} out; 'milestones play' shows more"
+        raise UserError("no input for a run that plays by itself", args.inputs[0], do, trained.entry.name)
+    else:
+        inputs, names = [], ["by itself"]
     answers = trained.use(inputs, chosen(described(trained.entry)["options"], set_knobs(args), trained.entry.name))
     if args.at_error is not None:
         needed, share = threshold(trained.folder, args.at_error, trained.entry.name)
