@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -47,7 +47,7 @@ class Knobs(Config):
     random: int = Field(default=100, ge=1, description="first of them whose actions are drawn, not planned")
     reward: Literal["learned", "known"] = Field(default="learned", description="what the model knows of the reward")
     nets: int = Field(default=5, ge=1, le=64, description="of the ensemble")
-    hidden: list[int] = Field(default=[64, 64], description="units of the layers of each net")
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(64, 64), description="units of each net's layers")
     updates: int = Field(default=10, ge=1, description="optimiser updates after each real step")
     batch: int = Field(default=64, ge=1, description="real steps that each net sees in an update")
     lr: float = Field(default=2e-3, gt=0, description="Adam's step size")
@@ -181,7 +181,7 @@ def told(steps: Steps) -> Float[Tensor, "*B M"]:
 
 
 def prepare(knobs: Knobs, place: Place) -> World:
-    world = opened(knobs.world, 1, place.seed, device=place.device)
+    world = opened(knobs.world, 1, key(place.seed, "train"), device=place.device)
     shape, name = world.facts["shape"], world.facts["world"]
     if len(shape) != 1:
         got = f"{' x '.join(map(str, shape))} in {name}"
@@ -290,7 +290,7 @@ PRESETS = {
     "quick": Knobs(),
     "pendulum": Knobs(world="Pendulum-v1", steps=2500, random=200, correlation=0.7),
     "known": Knobs(world="Pendulum-v1", steps=2500, random=200, correlation=0.7, reward="known"),
-    "paper": Knobs(world="Pendulum-v1", steps=3000, random=200, hidden=[200, 200, 200], candidates=400, elites=40,
+    "paper": Knobs(world="Pendulum-v1", steps=3000, random=200, hidden=(200, 200, 200), candidates=400, elites=40,
                    rounds=5, correlation=0, particles=4, lr=1e-3, batch=32),  # its settings; its worlds need MuJoCo
 }  # fmt: skip
 system = System(Knobs, PRESETS, prepare, WorldModel, train, score, use)

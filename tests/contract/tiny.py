@@ -110,6 +110,22 @@ PAGES = {
         texts=("a walk in the snow", "sun and sea", "warm"),
     ),
     "logic": Tiny({"steps": 16, "batch": 8}, "digits"),
+    "worldmodel": Tiny(
+        {
+            "steps": 16,
+            "random": 8,
+            "nets": 2,
+            "hidden": [8],
+            "updates": 2,
+            "batch": 8,
+            "candidates": 8,
+            "elites": 2,
+            "rounds": 1,
+            "horizon": 3,
+            "episodes": 2,
+            "maze": False,
+        }
+    ),
 }
 
 

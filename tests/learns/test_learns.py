@@ -57,6 +57,8 @@ QUICK = {
     "vectors": (40.0, 10.0, 180.0),  # percent of neighbours taken for drawn words, chance 50; set before the first run
     "words": (15.0, 1.0, 200.0),  # percent of pieces of 5 to 14 letters, chance 87; set before the first run
     "logic": (5.0, 0.5, 180.0),  # percent of digits, of which only sums were told; set before the first run
+    # minus the return after 1,000 real steps, at most 200; set before the first run
+    "worldmodel": (-195.0, -200.0, 180.0),
 }
 
 
