@@ -7,7 +7,8 @@ few steps, until one reaches the target over 20 fresh episodes after its last st
 grow by the same factor for all pages, 1.3 or the next that its rollouts allow. The model-free pages get several
 settings, and the one that needs the fewest steps in the mean is taken for the comparison. CartPole is cut after 200
 steps (Gymnasium's CartPole-v0, whose own threshold is 195); Pendulum's actions are numbers, so dqn cannot take it. It
-only reports: no threshold. Steps are counted, not timed, so other work on the machine does not count. Intervals are Student's of the logarithms over the seeds; the ratio's is a bootstrap's.
+only reports: no threshold. Steps are counted, not timed, so other work on the machine does not matter. Intervals are
+Student's of the logarithms over the seeds; the ratio's is a bootstrap's.
 """
 
 from __future__ import annotations
