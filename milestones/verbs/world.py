@@ -72,10 +72,11 @@ def film(folder: Path, model: Any, data: Any, seed: int, say: Callable[[str], No
     if not is_world(data) or not hasattr(model, "act"):
         return
     from ..core.folder import write_whole
-    from ..worlds.played import episode
+    from ..core.source import key
+    from ..worlds.played import filmed
 
     try:
-        found = episode(model, data.facts, seed)["episode"]
+        found = filmed(data.fresh(1, key(seed, "episode")), model.act)["episode"]
     except UserError as problem:  # the training is whole without it
         say(f"no film: {problem}")
         return

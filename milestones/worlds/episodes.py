@@ -70,6 +70,7 @@ class Episodes:
     def step(self, action: Tensor) -> Outcome:
         """`action`: N int64 (discrete) or N A float32 (continuous; clipped to what is legal). UserError: the
         environment failed, or a reward, observation or action is no number."""
+        self.steps += 1
         chosen = self._legal(action)
         try:
             seen = self._engine.step(chosen)
@@ -78,7 +79,6 @@ class Episodes:
         except Exception as problem:  # whatever the user's environment does wrong
             raise self._wrong("steps without an error", f"{type(problem).__name__}: {problem}"[:200]) from problem
         self._past.append(chosen)
-        self.steps += 1
         self._check(seen)
         final = observation = self._tensor(seen.observation)
         over = seen.ended | seen.cut
@@ -118,12 +118,18 @@ class Episodes:
         if number.shape != (self._count,) or want.shape != self.observation.shape:
             got = f"one of {len(number)} with observations of {list(want.shape[1:])}"
             raise ValueError(f"the state of {self._count} episodes of {self.facts['world']}, {got}")
+        if self.facts["discrete"] and past.size and not 0 <= past.min() <= past.max() < self.facts["actions"]:
+            raise ValueError(f"actions from {past.min()} to {past.max()} where there are {self.facts['actions']}")
         self.seed, self.steps = int(state_dict["seed"]), int(state_dict["steps"])
         self.reproducible = bool(state_dict["reproducible"])
         self._number, self._begun = number.copy(), self.steps - length
         self._past = deque(past, maxlen=LONGEST)
         whole = length <= len(past)
-        seen = self._replayed(length, past, whole)
+        try:
+            seen = self._replayed(length, past, whole)
+        except Exception as problem:  # as in `step`
+            again = "steps without an error when they are played again"
+            raise self._wrong(again, f"{type(problem).__name__}: {problem}"[:200]) from problem
         same = whole & (seen == want.cpu().numpy()).reshape(self._count, -1).all(1)
         if not same.all():
             lost = every[~same]

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import re
 import sys
+import warnings
 from pathlib import Path
 
 import torch
@@ -19,7 +20,8 @@ OWN = re.compile(r"([\w./\\-]+):([\w./-]+)")  # MODULE:ID or FILE.py:ID
 
 def opened(name: str, count: int, seed: int, *, sticky: float = 0.25, device: torch.device = CPU) -> World:
     """N = `count` episodes of a world: "CartPole-v1" or any id that Gymnasium knows; "pong" or "ALE/Pong-v5", of
-    Atari, whose actions stick with the chance `sticky`; "road"; MODULE:ID of the user's own, which `admitted` let in.
+    Atari, whose actions stick with the chance `sticky`; "road" and "field", of a car; MODULE:ID of the user's own,
+    which `admitted` let in.
 
     UserError: no such world, a package that is missing, spaces that are not supported.
     """
@@ -28,7 +30,11 @@ def opened(name: str, count: int, seed: int, *, sticky: float = 0.25, device: to
     if name == "road":
         from .road import road
 
-        return road(count, seed, device)
+        return road(count, seed, device=device)
+    if name == "field":
+        from .field import field
+
+        return field(count, seed, device=device)
     if name.startswith("ALE/") or re.fullmatch(r"[a-z0-9_]+", name):
         from .atari import atari
 
@@ -48,12 +54,15 @@ def admitted(name: str) -> None:
     path = Path(module if module.endswith(".py") else f"{module}.py")
     try:
         if path.is_file():
-            stem = f"milestones_world_{path.stem}"
-            spec = importlib.util.spec_from_file_location(stem, path.resolve())
+            spec = importlib.util.spec_from_file_location(path.stem, path.resolve())
             assert spec is not None and spec.loader is not None  # as for each name that ends in .py
             made = importlib.util.module_from_spec(spec)
-            sys.modules[stem] = made  # where Gymnasium looks for the classes that it registered
-            spec.loader.exec_module(made)
+            there = sys.modules.get(path.stem)  # where Gymnasium looks for the class that was registered
+            if there is None or getattr(there, "__file__", None) == made.__file__:
+                sys.modules[path.stem] = made
+            with warnings.catch_warnings():  # of what was registered before
+                warnings.simplefilter("ignore")
+                spec.loader.exec_module(made)
         else:
             importlib.import_module(module)
     except Exception as problem:  # whatever the user's module does wrong

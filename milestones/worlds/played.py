@@ -23,7 +23,8 @@ from .open import opened
 from .world import World
 
 LONGEST = 1_000_000  # steps after which an episode is not waited for
-SHOWN, FRAMES, HEIGHT = 5_000, 1_000, 240  # steps of a film, its frames, and their pixels, at most
+PLAYED, SHOWN = 30_000, 2_400  # steps of an episode that is shown, and those of them that its film has, at most
+FRAMES, HEIGHT = 300, 240  # of a film
 TABLE = Path(__file__).parents[1] / "data" / "atari_scores.json"
 Human = Literal["nature", "wang"]
 
@@ -111,28 +112,38 @@ def source_of(human: Human) -> str:
 
 
 def episode(model: nn.Module, facts: Facts, seed: int = 0) -> dict[str, Any]:
-    """One episode of the model's best actions as a film, "episode", with the sum of the rewards so far for each frame;
-    and its "return" in words. UserError: the world cannot be opened, or not be drawn."""
+    """One episode of the model's best actions in the world that `facts` name, as `filmed`."""
     act: Callable[..., Tensor] = model.act  # type: ignore[assignment]
-    world = opened(str(facts["world"]), 1, key(seed, "episode"), sticky=float(facts.get("sticky", 0.25)))
-    frames, sums, every, total, steps, ended, cut = [_small(world.picture())], [0.0], 1, 0.0, 0, False, False
+    sticky = float(facts.get("sticky", 0.25))
+    return filmed(opened(str(facts["world"]), 1, key(seed, "episode"), sticky=sticky), act)
+
+
+def filmed(world: World, act: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+    """The world's one episode as a film, "episode", with the sum of the rewards so far for each frame, and its "return"
+    in words; the world is closed. Of a long one the film has the beginning, played faster than it went.
+
+    UserError: it cannot be drawn.
+    """
+    frames, sums, every, total, steps, ended, cut = list[np.ndarray](), [0.0], 1, 0.0, 0, False, False
     try:
+        frames.append(_small(world.picture()))
         with torch.inference_mode():
-            while steps < SHOWN and not (ended or cut):
+            while steps < PLAYED and not (ended or cut):
                 out = world.step(act(world.observation))
                 total, steps = total + float(out.reward), steps + 1
                 ended, cut = bool(out.ended), bool(out.cut)
-                if steps % every == 0 and not (ended or cut):  # what is seen now is the next episode's
+                if steps % every == 0 and steps <= SHOWN and not (ended or cut):  # what is seen then is the next one's
                     frames.append(_small(world.picture()))
                     sums.append(total)
                 if len(frames) > FRAMES:
                     frames, sums, every = frames[::2], sums[::2], 2 * every
     finally:
         world.close()
-    sums[-1] = total
-    film = Video(np.stack(frames), max(0.1, float(facts.get("rate_hz", 10.0)) / every), {"return": sums})
-    how = "ended" if ended else "cut by its limit of time" if cut else f"not over after {steps:,} steps"
-    return {"episode": film, "return": Text(f"{total:.6g} in {steps:,} steps; the episode was {how}")}
+    rate = float(world.facts.get("rate_hz", 10.0))
+    film = Video(np.stack(frames), max(min(rate, 10.0), rate / every), {"return": sums})
+    how = "ended" if ended else "cut by its limit of time" if cut else "not over then"
+    shown = f"; shown are the first {SHOWN:,} steps" if steps > SHOWN else ""
+    return {"episode": film, "return": Text(f"{total:.6g} in {steps:,} steps; the episode was {how}{shown}")}
 
 
 def _small(picture: Tensor) -> np.ndarray:

@@ -109,7 +109,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Rep
 
 
 def error_of(report: Report) -> float:
-    """Percent of wrong answers, or what stands for it."""
+    """Percent of wrong answers, or what stands for it: of a page that plays, minus its return."""
     scores = report["scores"]
     if "error" in scores:
         return scores["error"]["value"]
@@ -117,10 +117,12 @@ def error_of(report: Report) -> float:
         return scores["lost"]["value"]
     if "word_error" in scores:
         return scores["word_error"]["value"]
+    if "return" in scores:
+        return -scores["return"]["value"]
     if "loss" in scores:  # a language model's, in hundredths of a nat
         return 100 * scores["loss"]["value"]
     return 100 - next(
-        scores[name]["value"] for name in ("lines_right", "reached", "accuracy", "exact") if name in scores
+        scores[name]["value"] for name in ("lines_right", "reached", "accuracy", "exact", "laps") if name in scores
     )
 
 

@@ -23,14 +23,21 @@ def desk(takes: tuple[type, ...] = (), facts: dict[str, Any] | None = None, made
 
 
 class Line:
-    actions = ("left", "right")
+    def __init__(self) -> None:
+        self.facts = {"discrete": True, "labels": ["left", "right"]}
 
-    def frame(self) -> np.ndarray:
-        return np.zeros((4, 4), np.uint8)
+    def fresh(self, count: int, seed: int) -> Line:
+        assert count == 1
+        return Line()
+
+    def picture(self) -> torch.Tensor:
+        return torch.zeros(4, 4, 3, dtype=torch.uint8)
 
     def step(self, action: torch.Tensor) -> Any:
         ended = action == 1
         return SimpleNamespace(reward=torch.tensor([2.0]), ended=ended, cut=torch.zeros(1))
+
+    def close(self) -> None: ...
 
 
 def test_a_world_is_played_until_it_ends() -> None:
@@ -44,7 +51,7 @@ def test_a_world_is_played_until_it_ends() -> None:
         play.act(one, {**ask, "action": 7}, b"")
     assert play.act(one, {**ask, "action": 1}, b"").content["over"]
     assert play.act(one, {**ask, "action": 0}, b"").content["steps"] == 2  # no further
-    with pytest.raises(UserError, match="a run of a world with frames and named actions"):
+    with pytest.raises(UserError, match="a run of a world with pictures and named actions"):
         play.act(desk(), ask, b"")
 
 

@@ -2,8 +2,8 @@
 
 A page that plays a board game takes Board, and puts an empty one into `facts["board"]` (as `Board.plain` writes it).
 Its `use` judges the position's `wish`, plays it, replies, and answers with the board after its reply. UserError: a move
-that the rules do not allow. A page of a world has takes = (): its `use` of nothing gives a Video; what its `prepare`
-gives may be played by hand where it has `actions` (names) and `frame()` (uint8 "H W" or "H W 3") beside `step`.
+that the rules do not allow. A page of a world has takes = (): its `use` of nothing gives a Video; the World that its
+`prepare` gives may be played by hand, a fresh episode each time, where its actions are a few with names.
 """
 
 from __future__ import annotations
@@ -67,21 +67,27 @@ def film(desk: Desk, ask: Mapping[str, Any], payload: bytes) -> Answer:
 def world(desk: Desk, ask: Mapping[str, Any], payload: bytes) -> Answer:
     """The frame after an action, 0 being the first; without one, of a new world. It lasts as long as the desk."""
     from ...core.source import Place
+    from ...core.source import key as derived
 
     trained, key = desk.trained(ask.get("run")), f"world {ask.get('run')}"
     action, who = ask.get("action"), trained.entry.name
     if action is None:
         import torch
 
-        made = trained.system.prepare(trained.knobs, Place(torch.device("cpu"), int(trained.config.get("seed", 0))))
-        if not hasattr(made, "frame") or not hasattr(made, "actions"):
-            raise UserError("a run of a world with frames and named actions", f"{who}, which has none",
+        seed = int(trained.config.get("seed", 0))
+        made = trained.system.prepare(trained.knobs, Place(torch.device("cpu"), seed))
+        if not hasattr(made, "fresh") or not made.facts.get("discrete"):
+            raise UserError("a run of a world with pictures and named actions", f"{who}, which has none",
                             "Choose another run", who)  # fmt: skip
-        desk.memory[key] = {"world": made, "total": 0.0, "steps": 0, "over": False}
+        if key in desk.memory:
+            desk.memory.pop(key)["world"].close()
+        single = made.fresh(1, derived(seed, "by hand"))
+        made.close()
+        desk.memory[key] = {"world": single, "total": 0.0, "steps": 0, "over": False, "frame": frame(single)}
     held = desk.memory.get(key)
     if held is None:
         raise UserError("a game that has begun", "none, since the connection was lost", "Begin a new game", who)
-    names = list(held["world"].actions)
+    names = list(held["world"].facts["labels"])
     if action is not None and not held["over"]:
         if type(action) is not int or not 0 <= action < len(names):
             raise UserError(
@@ -93,5 +99,12 @@ def world(desk: Desk, ask: Mapping[str, Any], payload: bytes) -> Answer:
         held["total"] += float(outcome.reward[0])
         held["steps"] += 1
         held["over"] = bool(outcome.ended[0]) or bool(outcome.cut[0]) or held["steps"] >= MOST_STEPS
-    return carried({"frame": Image(held["world"].frame())}, actions=names, total=held["total"], steps=held["steps"],
+        if not held["over"]:  # then the next episode is seen
+            held["frame"] = frame(held["world"])
+    return carried({"frame": held["frame"]}, actions=names, total=held["total"], steps=held["steps"],
                    over=held["over"])  # fmt: skip
+
+
+def frame(world: Any) -> Image:
+    """What is seen of a world."""
+    return Image(world.picture().numpy())
