@@ -47,15 +47,15 @@ class Knobs(Config):
     random: int = Field(default=100, ge=1, description="first of them whose actions are drawn, not planned")
     reward: Literal["learned", "known"] = Field(default="learned", description="what the model knows of the reward")
     nets: int = Field(default=5, ge=1, le=64, description="of the ensemble")
-    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(64, 64), description="units of each net's layers")
-    updates: int = Field(default=10, ge=1, description="optimiser updates after each real step")
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(48, 48), description="units of each net's layers")
+    updates: int = Field(default=5, ge=1, description="optimiser updates after each real step")
     batch: int = Field(default=64, ge=1, description="real steps that each net sees in an update")
     lr: float = Field(default=2e-3, gt=0, description="Adam's step size")
     decay: float = Field(default=1e-4, ge=0, description="of the weights, AdamW's")
-    horizon: int = Field(default=25, ge=1, le=1000, description="steps that are thought ahead")
-    candidates: int = Field(default=128, ge=2, description="sequences of actions in a round of planning")
-    elites: int = Field(default=16, ge=1, description="of them that say where to draw in the next round")
-    rounds: int = Field(default=4, ge=1, description="of planning")
+    horizon: int = Field(default=20, ge=1, le=1000, description="steps that are thought ahead")
+    candidates: int = Field(default=64, ge=2, description="sequences of actions in a round of planning")
+    elites: int = Field(default=8, ge=1, description="of them that say where to draw in the next round")
+    rounds: int = Field(default=3, ge=1, description="of planning")
     correlation: float = Field(default=0.5, ge=0, lt=1, description="of drawn actions that follow one another")
     particles: int = Field(default=1, ge=1, description="paths that each net imagines for a sequence")
     discount: float = Field(default=1.0, gt=0, le=1, description="worth of a reward one step later")
@@ -93,7 +93,7 @@ class WorldModel(nn.Module):
         self.search = Search(knobs.horizon, knobs.candidates, knobs.elites, knobs.rounds, 0.1, knobs.correlation)
         self.known = REWARDS[facts["world"]] if knobs.reward == "known" else None
         self.net = Ensemble(knobs.nets, size + self.actions, knobs.hidden, 2 * (size + 1))
-        self.ends = Ensemble(knobs.nets, size, knobs.hidden, 1)
+        self.ends = Ensemble(knobs.nets, size, (32,), 1)
         self.low_variance = nn.Parameter(torch.full((size + 1,), -10.0))  # logs; of a usual change of 1
         self.high_variance = nn.Parameter(torch.full((size + 1,), 0.5))
         for name, values in {"mean": torch.zeros(size), "spread": torch.ones(size), "least": torch.full((size,), -1e3),
@@ -118,10 +118,12 @@ class WorldModel(nn.Module):
     @torch.no_grad()
     def measure(self, seen: Steps) -> None:
         """Take the figures of all that was seen. Paths may leave it by its whole width, so that none runs away."""
-        for values, mean, spread in ((seen.observation, self.mean, self.spread), (told(seen), self.usual, self.change)):
+        observations = torch.cat([seen.observation, seen.next])
+        changes = told(seen) if len(seen.reward) > 1 else torch.tensor([[-1.0], [1.0]]).expand(2, self.size + 1)
+        for values, mean, spread in ((observations, self.mean, self.spread), (changes, self.usual, self.change)):
             mean.copy_(values.mean(0))
             spread.copy_(values.std(0, unbiased=False).clamp(min=1e-6))
-        low, high = seen.next.amin(0), seen.next.amax(0)
+        low, high = observations.aminmax(dim=0)
         self.least.copy_(2 * low - high)
         self.most.copy_(2 * high - low)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 
-import pytest
 import torch
 from torch import Tensor
 
@@ -35,10 +34,8 @@ def lowest() -> Tensor:
     return grid[value.argmax(1)].view_as(AIM)
 
 
-@pytest.mark.parametrize("correlation", [0.0, 0.5])
-def test_a_quadratic_within_its_bounds(correlation: float) -> None:
-    search = Search(4, candidates=400, elites=40, rounds=15, correlation=correlation)
-    found = continuous(valley, LOW, HIGH, 3, search, rng())
+def test_a_quadratic_within_its_bounds() -> None:
+    found = continuous(valley, LOW, HIGH, 3, Search(4, candidates=400, elites=40, rounds=15), rng())
     assert found.shape == (3, 4, 2)
     assert ((found >= LOW) & (found <= HIGH)).all()
     assert (found - lowest()).abs().max() < 0.03
@@ -50,6 +47,19 @@ def test_more_rounds_come_nearer() -> None:
         for rounds in (1, 4, 12)
     ]
     assert off[0] > 2 * off[1] > 4 * off[2]
+
+
+def test_correlated_noise_finds_what_lasts() -> None:
+    """A push for twenty steps: independent draws cancel out."""
+
+    def lasting(drawn: Tensor) -> Tensor:
+        return -(drawn.mean((2, 3)) - 0.8).abs()
+
+    off = [
+        continuous(lasting, -torch.ones(1), torch.ones(1), 1, Search(20, 64, 8, 2, correlation=c), rng()).mean()
+        for c in (0.0, 0.9)
+    ]
+    assert off[0] < 0.6 < off[1]
 
 
 PAYS = torch.rand(2, 6, 3, generator=rng(1))  # N H A
