@@ -199,11 +199,10 @@ def loss(model: WorldModel, batch: Steps) -> dict[str, Tensor]:
     step "E B" has for each net; and a pull that keeps the bounds of the variance close."""
     mean, log_variance = model(batch.observation, batch.action)
     weight = batch.weight / batch.weight.sum().clamp(min=1)
-    true = (told(batch) - model.usual) / model.change
-    change = (surprisal(mean, log_variance, true).mean(-1) * weight).sum()
+    change = (surprisal(mean, log_variance, (told(batch) - model.usual) / model.change).mean(-1) * weight).sum()
     end = F.binary_cross_entropy_with_logits(model.ending(batch.next), batch.ended.float(), weight, reduction="sum")
-    pull = 0.01 * (model.high_variance - model.low_variance).sum()
-    return {"loss": change + end + pull, "change": change, "end": end}
+    pull = (model.high_variance - model.low_variance).sum()
+    return {"loss": change + end + 0.01 * pull, "change": change, "end": end}
 
 
 def batch_of(memo: Memo, rows: int, batch: int, device: torch.device) -> Steps:
@@ -242,9 +241,9 @@ def train(knobs: Knobs, model: WorldModel, world: World, run: Run) -> None:
             numbers["return"], memo.total = memo.total, torch.zeros(1)
         run.log(**terms, **numbers)
     if run.showing and not run.ended:
-        run.show(**shown(model, world, run.place.seed))
-    if run.showing and not run.ended and knobs.maze:  # the same idea with a table for a model
-        run.show(dyna=Curve(list(range(1, 51)), curves(), "episode", "steps to the goal of a maze", logy=True))
+        lines = curves() if knobs.maze else {}  # the same idea with a table for a model
+        maze = Curve(list(range(1, 51)), lines, "episode", "steps to the goal of a maze", logy=True)
+        run.show(**shown(model, world, run.place.seed), **({"dyna": maze} if lines else {}))
 
 
 @torch.no_grad()
@@ -273,8 +272,7 @@ def shown(model: WorldModel, world: World, seed: int) -> dict[str, Media]:
     true, still = torch.stack(real[1:]).cpu(), torch.stack(there[:-1])  # T N D, T N
     long = int(still[:, 0].sum())
     ways = {"real": true[:long, 0], "imagined": path[:long, :, 0].mean(1)}
-    unsure = over_plane(model.apart, model.mean, model.spread, ways)
-    return foretold(path, true, still, model.spread.cpu()) | unsure
+    return foretold(path, true, still, model.spread.cpu()) | over_plane(model.apart, model.mean, model.spread, ways)
 
 
 def score(knobs: Knobs, model: WorldModel, world: World, place: Place) -> dict[str, Score]:
