@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import math
+import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -20,7 +22,7 @@ from .world import World
 CPU = torch.device("cpu")
 SUPPORTED = "observations in a Box or Discrete space, actions in a Discrete or a bounded flat Box space"
 PACKAGES = (  # pattern of an id, and where it is found
-    (r"ALE/|.*NoFrameskip", "Atari by ale-py, here named as 'pong' or 'ALE/Pong-v5'"),
+    (r"ALE/|.*NoFrameskip", "Atari's games are named here as 'pong' or 'ALE/Pong-v5'"),
     (r"(Lunar|Bipedal|CarRacing)", "Box2D: pip install \"milestones[rl]\""),
     (r"(Ant|HalfCheetah|Hopper|Humanoid|Inverted|Pusher|Reacher|Swimmer|Walker2d)", 'pip install "gymnasium[mujoco]"'),
     (r"(phys2d|tabular)/", 'pip install "gymnasium[jax]"'),
@@ -36,6 +38,7 @@ LABELS = {  # of actions, by the beginning of an id
     "FrozenLake": ("left", "down", "right", "up"), "CliffWalking": ("up", "right", "down", "left"),
     "Taxi": ("south", "north", "east", "west", "pick up", "drop off"), "Blackjack": ("stick", "hit"),
 }  # fmt: skip
+CLOSE = 0.8  # a name that is so like another is a slip, and not another package's
 MISSING = 'Install it: pip install "milestones[rl]"'
 
 
@@ -77,7 +80,8 @@ def quiet() -> Iterator[None]:
 
 def spec_of(name: str) -> Any:
     """What Gymnasium has registered under the name. UserError: nothing; with near names, and who has it."""
-    registry = gymnasium().registry
+    # Once ale-py was imported it has registered its games, too; they would be played without DQN's pictures.
+    registry = {known: spec for known, spec in gymnasium().registry.items() if "ale_py" not in str(spec.entry_point)}
     module, _, own = name.rpartition(":")
     if own in registry:
         return registry[own]
@@ -88,8 +92,12 @@ def spec_of(name: str) -> Any:
     package = next((where for pattern, where in PACKAGES if re.match(pattern, name)), "")
     stem = name.rpartition("-v")[0] or name
     versions = [known for known in registry if known.rpartition("-v")[0] == stem]
-    near = f"Did you mean {versions[-1]!r}?" if versions else nearest(name, registry, "For example CartPole-v1")
-    do = f"It is of another package: {package}" if package and not versions else f"{near} One of yours: MODULE:ID"
+    close = versions or difflib.get_close_matches(name, registry, 1, CLOSE)
+    if package and not close:
+        do = f"It is not Gymnasium's own: {package}"
+    else:
+        near = f"Did you mean {close[-1]!r}?" if close else nearest(name, registry, "For example CartPole-v1.")
+        do = f"{near} One of yours: MODULE:ID"
     raise UserError("an environment that Gymnasium knows", f"no {name!r}", do)
 
 
@@ -231,6 +239,7 @@ def modes(spec: Any) -> list[str]:
 
 def rendered(env: Any, name: str) -> np.ndarray:
     """H W 3 uint8. UserError: the package that draws is missing, or it draws no picture."""
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pictures are drawn in memory: no window is wanted
     try:
         with quiet():
             picture = env.render()

@@ -23,7 +23,7 @@ from .open import opened
 from .world import World
 
 LONGEST = 1_000_000  # steps after which an episode is not waited for
-PLAYED, SHOWN = 30_000, 2_400  # steps of an episode that is shown, and those of them that its film has, at most
+PLAYED, SHOWN = 5_000, 2_400  # steps of an episode that is shown, and those of them that its film has, at most
 FRAMES, HEIGHT = 300, 240  # of a film
 TABLE = Path(__file__).parents[1] / "data" / "atari_scores.json"
 Human = Literal["nature", "wang"]

@@ -66,21 +66,21 @@ def test_the_bootstrap_draws_within_each_task() -> None:
 
 def test_the_bootstraps_interval_is_that_of_a_plain_loop() -> None:
     rng, found = np.random.default_rng(1), []
-    for _ in range(4000):
+    for _ in range(2000):
         found.append(middle_of([float(v) for row in ROWS for v in rng.choice(row.numpy(), len(row))]))
-    low, high = robust.bootstrap(ROWS, robust.interquartile_mean, keyed("b"), 4000)
+    low, high = robust.bootstrap(ROWS, robust.interquartile_mean, keyed("b"))
     wide = high - low
-    assert (low, high) == pytest.approx(np.quantile(found, [0.025, 0.975]), abs=0.08 * wide)
+    assert (low, high) == pytest.approx(np.quantile(found, [0.025, 0.975]), abs=0.1 * wide)
 
 
 def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:
     """Of normal scores of 10 runs in 3 tasks; the percentile bootstrap is known to be a little short."""
     rng, hits = keyed("coverage"), 0
-    for k in range(200):
+    for k in range(100):
         rows = [torch.randn(10, generator=keyed("run", k, task), dtype=torch.float64) for task in range(3)]
-        low, high = robust.bootstrap(rows, robust.mean, rng, 200)
+        low, high = robust.bootstrap(rows, robust.mean, rng, 100)
         hits += low <= 0 <= high
-    assert 172 <= hits <= 198
+    assert 82 <= hits <= 99
 
 
 def test_a_profile_has_its_band() -> None:

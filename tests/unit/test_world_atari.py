@@ -45,7 +45,7 @@ def test_after_a_beginning_three_screens_are_black_and_the_newest_is_last() -> N
 def test_episodes_begin_alike_however_many_there_are_and_sticky_actions_too() -> None:
     def course(count: int, seed: int, sticky: float) -> torch.Tensor:
         world, seen = atari("breakout", count, seed, sticky=sticky, threads=1), []
-        for at in range(60):
+        for at in range(40):
             world.step(torch.full((count,), int(drawn(1, at, 4))))
             seen.append(world.observation[0, 3].clone())
         world.close()
@@ -76,12 +76,12 @@ def test_a_lost_game_ends_shows_its_last_screen_and_counts_raw() -> None:
 
 
 def test_rewards_are_not_clipped() -> None:
-    world = atari("space_invaders", 4, 0, threads=1)
-    best = max(float(world.step(drawn(4, at)).reward.max()) for at in range(300))
+    world = atari("space_invaders", 2, 0, threads=1)
+    best = max(float(world.step(drawn(2, at)).reward.max()) for at in range(250))
     assert best >= 5, "an invader is worth 5 to 30 points"
 
 
-@pytest.mark.parametrize("steps", [0, 3, 400])
+@pytest.mark.parametrize("steps", [3, 300])
 def test_a_game_is_restored_to_the_same_bits(steps: int, tmp_path: Path) -> None:
     world = atari("breakout", 3, 5, threads=1)
     for at in range(steps):
@@ -91,7 +91,7 @@ def test_a_game_is_restored_to_the_same_bits(steps: int, tmp_path: Path) -> None
     again.step(drawn(3, 99, 4))
     read_state(tmp_path / "state", {"world": again}, {"step": int})
     assert again.reproducible and torch.equal(again.observation, world.observation)
-    for at in range(steps, steps + 250):
+    for at in range(steps, steps + 60):
         one, two = (each.step(drawn(3, at, 4)) for each in (world, again))
         assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
 

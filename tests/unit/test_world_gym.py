@@ -147,7 +147,7 @@ def test_poles_stepped_as_one_are_gymnasiums_own_one_by_one() -> None:
 
 
 @pytest.mark.parametrize("name", ["CartPole-v1", "MountainCar-v0", "Pendulum-v1", "Acrobot-v1", "FrozenLake-v1"])
-@pytest.mark.parametrize("steps", [0, 1, 37, 230])
+@pytest.mark.parametrize("steps", [0, 37, 230])
 def test_a_world_is_restored_and_goes_on_to_the_same_bits(name: str, steps: int, tmp_path: Path) -> None:
     def action(world: Any, at: int) -> torch.Tensor:
         count, facts = len(world), world.facts
@@ -165,7 +165,7 @@ def test_a_world_is_restored_and_goes_on_to_the_same_bits(name: str, steps: int,
     read_state(tmp_path / "state", {"world": again}, {"step": int})
     assert again.reproducible and again.steps == steps
     assert torch.equal(again.observation, world.observation)
-    for at in range(steps, steps + 300):
+    for at in range(steps, steps + 120):
         one, two = (each.step(action(each, at)) for each in (world, again))
         assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
         assert torch.equal(world.observation, again.observation)
@@ -282,11 +282,12 @@ def test_actions_that_are_not_supported(own: Any, space: Any) -> None:
 
 @pytest.mark.parametrize(("name", "do"), [
     ("CartPole-v7", "Did you mean 'CartPole-v1'"), ("CartPol-v1", "Did you mean 'CartPole-v1'"),
-    ("LunarLandr-v3", "LunarLander-v3|Box2D"),
-    ("MiniGrid-Empty-5x5-v0", "It is of another package: pip install minigrid"),
-    ("Zzzzzz-v0", "For example CartPole-v1. One of yours: MODULE:ID"), ("PongNoFrameskip-v4", "here named as 'pong'"),
+    ("LunarLandr-v3", "Did you mean 'LunarLander-v3'"),
+    ("MiniGrid-Empty-5x5-v0", "It is not Gymnasium's own: pip install minigrid"),
+    ("Zzzzzz-v0", "For example CartPole-v1. One of yours: MODULE:ID"), ("PongNoFrameskip-v4", "named here as 'pong'"),
 ])  # fmt: skip
 def test_an_unknown_id_names_near_ones_or_its_package(name: str, do: str) -> None:
+    pytest.importorskip("ale_py")  # which registers its games under other names
     with pytest.raises(UserError, match=f"an environment that Gymnasium knows, got no '{name}'.*(?:{do})"):
         opened(name, 1, 0)
 
