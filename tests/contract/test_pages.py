@@ -40,6 +40,14 @@ def prepared(page: Page, system: System[Any, Any, Any, Any], **where: int) -> An
     return system.prepare(knobs_of(page, system), place_of(page, **where))
 
 
+def sources(page: Page, system: System[Any, Any, Any, Any], **where: int) -> Any:
+    """`prepared`, of a page that learns from examples."""
+    data = prepared(page, system, **where)
+    if data.facts.get("kind") == "world":
+        pytest.skip("it acts in a world, and has no sources of examples")
+    return data
+
+
 def same(a: Any, b: Any) -> bool:
     return all(x.dtype == y.dtype and torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
@@ -92,7 +100,7 @@ def test_knobs_are_the_pages_not_the_runs(system: System[Any, Any, Any, Any]) ->
 
 
 def test_batch_is_pure(page: Page, system: System[Any, Any, Any, Any]) -> None:
-    train, again = prepared(page, system).train, prepared(page, system).train
+    train, again = sources(page, system).train, prepared(page, system).train
     noise = torch.get_rng_state()
     batches = [train.batch(step, 8) for step in range(4)]
     assert torch.equal(noise, torch.get_rng_state()), "the global generator is the page's, not the source's"
@@ -104,7 +112,7 @@ def test_batch_is_pure(page: Page, system: System[Any, Any, Any, Any]) -> None:
 
 
 def test_each_example_once_an_epoch(page: Page, system: System[Any, Any, Any, Any]) -> None:
-    train = prepared(page, system).train
+    train = sources(page, system).train
     train.augment = None
     everything = Counter(rows(next(train.sweep(len(train)))))
     size = next(n for n in range(7, len(train)) if len(train) % n == 0)
@@ -115,13 +123,13 @@ def test_each_example_once_an_epoch(page: Page, system: System[Any, Any, Any, An
 
 
 def test_shares_of_ranks_make_the_batch(page: Page, system: System[Any, Any, Any, Any]) -> None:
-    whole = prepared(page, system).train.batch(5, 8)
+    whole = sources(page, system).train.batch(5, 8)
     shares = [prepared(page, system, rank=rank, of=2).train.batch(5, 8) for rank in range(2)]
     assert same([torch.cat(both) for both in zip(*shares, strict=True)], whole)
 
 
 def test_sweep_is_in_order_once_each(page: Page, system: System[Any, Any, Any, Any]) -> None:
-    for source in prepared(page, system)[:3]:
+    for source in sources(page, system)[:3]:
         at_once = rows(next(iter(source.sweep(len(source)))))
         assert len(at_once) == len(source)
         assert [row for batch in source.sweep(7) for row in rows(batch)] == at_once
@@ -232,6 +240,11 @@ def test_save_load_use(page: Page, trained: Path, place: Path) -> None:
     for name, tensor in load_file(trained / "weights.safetensors").items():
         assert torch.equal(tensor, one.model.state_dict()[name])
     inputs = [item for file in tiny.inputs(page.like, one.facts, place) for item in read(file, one.system.takes)]
+    if one.facts["kind"] == "world":  # it plays by itself
+        assert one.system.takes == () and not inputs
+        said, again = ([{k: v.plain() for k, v in answer.items()} for answer in run.use([])] for run in (one, two))
+        assert said == again and len(said) == 1
+        return
     assert inputs
     assert all(isinstance(item, one.system.takes) for item in inputs)
     answers = [[{k: v.plain() for k, v in answer.items()} for answer in run.use(inputs)] for run in (one, two)]

@@ -255,6 +255,8 @@ def prose(path: Path, count: int = 240) -> Path:
 
 def inputs(page: str, facts: dict[str, Any], folder: Path) -> list[Path]:
     """Files that `use` takes: a picture of a digit, words, series, or rows."""
+    if facts["kind"] == "world":  # it plays by itself
+        return []
     if facts["kind"] == "text":
         words = folder / f"{page}.txt"
         words.write_text("\n".join(of(page).texts) + "\n", encoding="utf-8")
