@@ -69,6 +69,7 @@ TIMELINE = (
     Entry("scenes", 2017, "what is too large for its scene is missed, by people", "milestones.systems.scenes"),
     Entry("transformer", 2017, "attention alone translates, without recurrence", "milestones.systems.transformer"),
     Entry("words", 2017, "texts are told apart by the mean of their words", "milestones.systems.words"),
+    Entry("worldmodel", 2018, "few real steps, by thinking ahead in a learned world", "milestones.systems.worldmodel"),
     Entry("gpt", 2018, "a net that foretells the next token continues any text", "milestones.systems.gpt"),
     Entry("logic", 2018, "digits are learned from sums, with a program that adds", "milestones.systems.logic"),
     Entry("pqn", 2025, "many games at once replace the memory of old moments", "milestones.systems.pqn"),
