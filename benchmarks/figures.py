@@ -523,6 +523,31 @@ def decisions(found: Value) -> str:
     return "\n".join([*rows, "", f"`benchmarks/mdp.py` on {where(found)}."])
 
 
+def poles(found: Value) -> str:
+    """Seconds of training to 475 of CartPole's 500, ours and the peers'; then what our pages reach on other worlds."""
+    titles = {"ours": "`ppo`", "sb3": "Stable-Baselines3 PPO, RL Zoo's settings", "cleanrl": "CleanRL's recipe of PPO"}
+    rows = ["| CartPole-v1 | s to 475 | with imports | steps/s | last checkpoint | 475 in the end | times ours |",
+            "|---|---|---|---|---|---|---|"]  # fmt: skip
+    for who, about in found["summary"].get("cartpole", {}).items():
+        cells = [f"{about[key]['mean']:.2f} ({about[key]['min']:.2f} to {about[key]['max']:.2f})" if key in about
+                 else "never" for key in ("reached", "cold")]  # fmt: skip
+        times = f"{about['times']:.1f}; {about['times_cold']:.1f} with imports" if "times" in about else ""
+        rows.append(f"| {titles[who]}{' (disturbed)' * about['dirty']} | {' | '.join(cells)} | "
+                    f"{about['rate']['mean']:,.0f} | {about['last']['mean']:.1f} | "
+                    f"{about['met']} of {about['seeds']} seeds | {times} |")  # fmt: skip
+    pages = found["summary"].get("pages", {})
+    rows += ["", "| preset | mean return | seeds | training, s | target |", "|---|---|---|---|---|"] * bool(pages)
+    for page in pages.values():
+        one, seconds = page["scores"]["return"], page["trained"]
+        met = one["seeds"]["mean"] >= page["goal"] and seconds["max"] <= page["most_seconds"]
+        rows.append(f"| {' '.join(page['words'][1:]).replace('--preset ', '')}{' (disturbed)' * page['dirty']} | "
+                    f"{one['seeds']['mean']:.1f} ({one['seeds']['min']:.1f} to {one['seeds']['max']:.1f}) | "
+                    f"{one['seeds']['n']} | {seconds['max']:.1f} at most | {page['goal']:g} in "
+                    f"{page['most_seconds']:g} s: {'reached' if met else 'missed'} |")  # fmt: skip
+    told = "One thread; means over seeds, 100 fresh episodes each, the likeliest actions"
+    return "\n".join([*rows, "", f"{told}; `benchmarks/cartpole.py` on {where(found)}."])
+
+
 def language(found: Value) -> str:
     """The language model on tinyshakespeare beside nanoGPT's recipe, and how fast it says what comes next."""
     summary, rows = found["summary"], ["| | test, nats a character | training | target |", "|---|---|---|---|"]
@@ -610,6 +635,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Value], str]]] = {
     "speech": ("speech", speech),
     "recurrent": ("lstm", recurrent),
     "mdp": ("mdp", decisions),
+    "cartpole": ("cartpole", poles),
     "driver": ("driver", driving),
     "translation": ("translator", translation),
     "language": ("gpt", language),

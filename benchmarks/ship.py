@@ -60,6 +60,8 @@ COMMANDS = {  # smaller than `quick` where its weights would take more than thei
         page: f"{page} --plan contiguous/float32/1"
         for page in (  # one thread is as fast for nets that read step by step
             "mdp",
+            "reinforce",
+            "ppo",
             "dynamics",
             "stack",
             "lstm",

@@ -24,7 +24,9 @@ from milestones.verbs.execute import Order, begin, go_on
 
 Fork = Callable[..., Any]
 REFUSED = {  # page: why
-    **dict.fromkeys(("descent", "mdp"), "whose answers are classes or numbers, got a page without a `loss`"),
+    **dict.fromkeys(
+        ("descent", "mdp", "reinforce", "ppo"), "whose answers are classes or numbers, got a page without a `loss`"
+    ),
     **dict.fromkeys(
         (
             "captions",
