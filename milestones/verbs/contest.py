@@ -69,6 +69,8 @@ def together(groups: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, An
                     for world, group in worlds.items() if all(name in run["scores"] for run in group)}  # fmt: skip
             if rows and (name == "normalised" or len(rows) == 1):
                 whole = figures(list(rows.values()), name == "normalised")
+                if name == "return":
+                    unit = str(next(iter(worlds.values()))[0]["scores"][name].get("unit", unit))
                 found.append({"runs": runs, "score": name, "unit": unit, "worlds": list(rows), **whole})
                 break
     return found
@@ -101,5 +103,6 @@ def lines(found: Sequence[Mapping[str, Any]]) -> list[str]:
         parts = [f"{name.replace('_', ' ')} {one[name]['value']:.4g} [{one[name]['low']:.4g}, {one[name]['high']:.4g}]"
                  for name in ("interquartile_mean", "median", "mean", "optimality_gap") if name in one]  # fmt: skip
         few = "" if one["seeds"] >= FEW else f"; {one['seeds']} seeds say little, {FEW} or more are usual"
+        few = few if one["seeds"] > 1 else f"; one seed has no spread, {FEW} or more are usual"
         text.append(f"{runs}: {one['score']} {one['unit']}{what}: {', '.join(parts)}, stratified bootstrap 95 %{few}")
     return text

@@ -14,7 +14,7 @@ def words(now: Progress, step_of: bool = True) -> str:
     """Step, losses, speed, share of the machine's peak and time left, in one line."""
     done = max(now.step, 1)
     parts = [f"{now.stage} {now.step:,}/{now.total:,}"] if step_of else []
-    for name in ("loss", "error", "valid_loss", "valid_error"):
+    for name in ("return", "loss", "error", "valid_loss", "valid_error"):
         if name in now.numbers:
             unit = " %" if name.endswith("error") else ""
             parts.append(f"{name.replace('_', ' ')} {now.numbers[name]:.3g}{unit}")
