@@ -48,6 +48,7 @@ TIMELINE = (
     Entry("zipcode", 1998, "whole numbers are read without cutting them into digits", "milestones.systems.zipcode"),
     Entry("alexnet", 2012, "large convolutional nets recognise photographs", "milestones.systems.alexnet"),
     Entry("charrnn", 2013, "a recurrent net writes a text, character by character", "milestones.systems.charrnn"),
+    Entry("dqn", 2013, "a net plays from the screen and the score alone", "milestones.systems.dqn"),
     Entry("speech", 2013, "speech is written down, with no alignment given", "milestones.systems.speech"),
     Entry("vectors", 2013, "words become vectors, and near ones mean the like", "milestones.systems.vectors"),
     Entry("depth", 2014, "what depth is worth at equal weights, and how a deep net starts", "milestones.systems.depth"),
@@ -68,8 +69,10 @@ TIMELINE = (
     Entry("scenes", 2017, "what is too large for its scene is missed, by people", "milestones.systems.scenes"),
     Entry("transformer", 2017, "attention alone translates, without recurrence", "milestones.systems.transformer"),
     Entry("words", 2017, "texts are told apart by the mean of their words", "milestones.systems.words"),
+    Entry("worldmodel", 2018, "few real steps, by thinking ahead in a learned world", "milestones.systems.worldmodel"),
     Entry("gpt", 2018, "a net that foretells the next token continues any text", "milestones.systems.gpt"),
     Entry("logic", 2018, "digits are learned from sums, with a program that adds", "milestones.systems.logic"),
+    Entry("pqn", 2025, "many games at once replace the memory of old moments", "milestones.systems.pqn"),
 )
 
 

@@ -182,7 +182,7 @@ class Run:
                     self._look(clock, now)
                 if self._is_enough or step + 1 == total:
                     break
-                if self.ended or now >= clock.save:
+                if self.ended or now >= clock.save or any(getattr(part, "pressing", False) for part in state.values()):
                     self._save(path, state, clock, done=False)
                 if self.ended:
                     self.step, self.seconds = step + 1, clock.spent()
@@ -216,6 +216,10 @@ class Run:
         for name, item in items.items() if self.showing else ():
             suffix, content = item.encode()
             write_whole(self.folder / "shows" / f"{self._stage}-{self.step:08d}-{name}{suffix}", content)
+
+    def beside(self, name: str) -> Path:
+        """The path of a file that a state keeps open, as a ring that is too large to be written at each save."""
+        return inside(self.folder, f"state/{self._member}{name}")
 
     def measure(self, model: nn.Module, probe: Callable[[Any, Plan], Tensor], examples: int) -> None:
         """Set the plan: measured on copies of `model`, for which `probe(copy, plan)` gives a loss over `examples`.

@@ -125,6 +125,26 @@ PAGES = {
     "logic": Tiny({"steps": 16, "batch": 8}, "digits"),
     "reinforce": Tiny({"steps": 12, "batch": 4, "hidden": [8], "value_steps": 2, "episodes": 4}),
     "ppo": Tiny({"together": 4, "rollout": 8, "steps": 12, "batch": 16, "epochs": 2, "hidden": [8], "episodes": 4}),
+    "dqn": Tiny(
+        {"together": 4, "steps": 24, "batch": 8, "start": 16, "replay": 80, "frozen": 5, "hidden": [8], "episodes": 4}
+    ),
+    "pqn": Tiny({"together": 4, "rollout": 8, "steps": 12, "batch": 16, "epochs": 2, "hidden": [8], "episodes": 4}),
+    "worldmodel": Tiny(
+        {
+            "steps": 16,
+            "random": 8,
+            "nets": 2,
+            "hidden": [8],
+            "updates": 2,
+            "batch": 8,
+            "candidates": 8,
+            "elites": 2,
+            "rounds": 1,
+            "horizon": 3,
+            "episodes": 2,
+            "maze": False,
+        }
+    ),
 }
 
 

@@ -63,6 +63,10 @@ QUICK = {
     "logic": (5.0, 0.5, 180.0),  # percent of digits, of which only sums were told; set before the first run
     "reinforce": (-400.0, -500.0, 120.0),  # minus the mean return, of 500 at most; set before the first run
     "ppo": (-475.0, -500.0, 60.0),  # as reinforce; the field calls 475 solved; 500 is believable: it cannot be more
+    "dqn": (-475.0, -500.0, 60.0),  # as ppo; set before the first run
+    "pqn": (-475.0, -500.0, 60.0),  # as ppo; set before the first run
+    # minus the return after 1,000 real steps, at most 200; set before the first run
+    "worldmodel": (-195.0, -200.0, 180.0),
 }
 
 

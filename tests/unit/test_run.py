@@ -196,3 +196,32 @@ def test_the_work_of_an_example_is_counted_for_each_stage(tmp_path: Path) -> Non
         assert run.plan.flops == 2 * 2 * 10 * 4
         run.measure(net, lambda twin, plan: twin(torch.zeros(9, 10)).sum(), 3)
         assert run.plan.flops == 3 * 2 * 2 * 10 * 4, "examples of the second stage are three rows each"
+
+
+def test_a_file_that_a_state_keeps_open(tmp_path: Path) -> None:
+    with Run(tmp_path, CPU, "exact") as run:
+        assert run.beside("some.ring") == tmp_path / "state" / "some.ring"
+        with run.member(1):
+            assert run.beside("some.ring") == tmp_path / "state" / "m1_some.ring"
+        (tmp_path / "state" / "other.ring").symlink_to("/dev/null")
+        with pytest.raises(UserError, match=r"files inside the run folder, got state/other\.ring that leads out"):
+            run.beside("other.ring")
+
+
+def test_a_state_may_ask_for_a_save(tmp_path: Path) -> None:
+    class Full(Memo):
+        @property
+        def pressing(self) -> bool:
+            return self.since == 3
+
+        def state_dict(self) -> dict[str, Any]:
+            saved.append(run.step + 1)
+            self.since = 0
+            return super().state_dict()
+
+    saved: list[int] = []
+    with Run(tmp_path, CPU, "exact") as run:
+        memo = Full(since=0)
+        for _ in run.steps(8, memo=memo):
+            memo.since += 1
+    assert saved == [3, 6, 8]
