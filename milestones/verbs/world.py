@@ -48,7 +48,7 @@ def account(data: Any) -> dict[str, Any]:
         return {}
     facts, steps = data.facts, getattr(data, "steps", None)
     found = {name: facts[name] for name in ("world", "version", "sticky", "limit") if name in facts}
-    if isinstance(steps, int):
+    if isinstance(steps, int) and steps:  # none where a page plays in fresh worlds alone
         found["steps"] = steps * len(data.observation)
         found["frames"] = found["steps"] * int(facts.get("skip", 1))
     return {"world": {**found, "reproducible": bool(getattr(data, "reproducible", True))}}
