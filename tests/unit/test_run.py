@@ -215,7 +215,7 @@ def test_a_state_may_ask_for_a_save(tmp_path: Path) -> None:
             return self.since == 3
 
         def state_dict(self) -> dict[str, Any]:
-            saved.append(run.step + 1)
+            saved.append(run.step)
             self.since = 0
             return super().state_dict()
 
@@ -224,4 +224,4 @@ def test_a_state_may_ask_for_a_save(tmp_path: Path) -> None:
         memo = Full(since=0)
         for _ in run.steps(8, memo=memo):
             memo.since += 1
-    assert saved == [3, 6, 8]
+    assert saved == [2, 5, 8], "after three steps each, and at the end, when all are done"
