@@ -255,9 +255,6 @@ ATARI = {"clipped": True, "tested": 0.05, "episodes": 30}
 CLASSIC = {"double": True, "ahead": 3, "straight": 1000.0, "explore": 0.1}  # returns are large: errors as they are
 PRESETS = {
     "quick": Knobs(**CLASSIC, steps=2000, start=500, frozen=20),
-    # Of these two the goal was not found in 40,000 steps (one seed each): they wait for better exploring.
-    "acrobot": Knobs(**CLASSIC, world="Acrobot-v1", steps=2000, start=500, frozen=20),
-    "mountaincar": Knobs(**CLASSIC, world="MountainCar-v0", steps=5000, frozen=20),
     "pong": Knobs(**ATARI, world="pong", steps=60_000, lr=2.5e-4, batch=64, replay=200_000, start=10_000, frozen=500,
                   decay=0.1, explore=0.01, double=True, ahead=3),
     "breakout": Knobs(**ATARI, world="breakout", steps=300_000, lr=2.5e-4, batch=64, replay=1_000_000, start=20_000,

@@ -223,8 +223,6 @@ def use(model: Values, facts: Facts, inputs: Sequence[Media]) -> list[dict[str, 
 ATARI = {"trace": 0.65, "clipped": True, "episodes": 30, "explore": 0.01, "decay": 0.1, "epochs": 2}
 PRESETS = {
     "quick": Knobs(),
-    "acrobot": Knobs(world="Acrobot-v1"),
-    "mountaincar": Knobs(world="MountainCar-v0", steps=400),
     "pong": Knobs(**ATARI, world="pong", rollout=32, steps=1000, batch=256, lr=5e-4),
     "breakout": Knobs(**ATARI, world="breakout", rollout=32, steps=5000, batch=256, lr=5e-4),
     "paper": Knobs(world="breakout", sticky=0.0, together=128, rollout=32, steps=12_207, epochs=2, batch=128, lr=2.5e-4,
