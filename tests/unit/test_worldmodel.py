@@ -26,7 +26,7 @@ CPU = torch.device("cpu")
 FLOW = torch.tensor([[0.9, 0.2], [-0.1, 0.95]])
 PUSH = torch.tensor([[0.0], [0.5]])
 SMALL = {
-    "steps": 250, "random": 60, "nets": 3, "hidden": [16], "updates": 8, "batch": 32, "lr": 1e-2, "candidates": 48,
+    "steps": 250, "random": 60, "nets": 3, "hidden": [32], "updates": 8, "batch": 32, "lr": 5e-3, "candidates": 48,
     "elites": 8, "rounds": 2, "horizon": 6, "episodes": 4, "maze": False,
 }  # fmt: skip
 
@@ -131,7 +131,10 @@ def test_a_linear_law_is_learned(whole: tuple[page.WorldModel, Path]) -> None:
     model, steps = whole[0], tried(Spiral(4, seed=7))
     off = foreseen(model, steps) - page.told(steps)[0]
     usual = page.told(steps)[0].std(0)
-    assert (off.square().mean(0).sqrt() / usual < 0.2).all(), "of both changes and the reward"
+    share = off.square().mean(0).sqrt() / usual
+    assert (share[:2] < 0.05).all(), "of both changes"
+    # The reward bends, and far from the middle only the first, random, steps were seen.
+    assert share[2] < 0.35
     assert off.mean(0).abs().max() < 0.05
 
 
