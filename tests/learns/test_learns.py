@@ -78,8 +78,8 @@ def test_every_page_has_a_threshold() -> None:
 # measured to be (benchmarks/digits.py, 5 seeds: 9.9 %, at most 10.8). page: (bound, reason)
 MISSED = {
     "zipcode": (12.0, "reads 90.1 % of composed test lines, 92 % wanted here: more updates than 90 s hold"),
-    # this bound was set after the run that ships, one seed
-    "worldmodel": (-140.0, "balances for 172 of 200 steps in the mean [161, 183], 195 wanted, after 1,000 real steps"),
+    # this bound was set after the first runs, of two seeds
+    "worldmodel": (-100.0, "keeps the pole up for 119 to 172 of 200 steps after 1,000 real ones, 195 wanted"),
 }
 
 
