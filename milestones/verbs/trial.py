@@ -120,6 +120,10 @@ class Trial:
         yield
         self.place = place
 
+    def beside(self, name: str) -> Path:
+        """No file is kept open: a page that needs one is not studied."""
+        return self.folder / name
+
     def steps(self, total: int, stage: str = STAGE, /, **state: Stateful) -> Iterator[int]:
         """Some of the numbers below `total`. An earlier stage is trained once a study, and restored from then on."""
         self.seed(stage)

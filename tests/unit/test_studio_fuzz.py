@@ -355,7 +355,7 @@ def test_a_board_set_up_without_end_is_refused_soon(node: bytes) -> None:
     began = time.process_time()
     with pytest.raises(UserError, match="a game that can be played through, got x, of too many stones"):
         Board.decoded(b"(;GM[1]SZ[52]" + node + b")", "x")
-    assert time.process_time() - began < 5 * SLOW  # it took minutes
+    assert time.process_time() - began < 20 * SLOW  # it took minutes; 5 s where two workers share a cache
 
 
 def test_numbers_of_thousands_of_digits_and_deep_nests_are_no_rows(tmp_path: Path) -> None:
