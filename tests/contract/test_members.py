@@ -25,7 +25,8 @@ from milestones.verbs.execute import Order, begin, go_on
 Fork = Callable[..., Any]
 REFUSED = {  # page: why
     **dict.fromkeys(
-        ("descent", "mdp", "reinforce", "ppo"), "whose answers are classes or numbers, got a page without a `loss`"
+        ("descent", "mdp", "reinforce", "ppo", "dqn", "pqn", "worldmodel", "driver"),
+        "whose answers are classes or numbers, got a page without a `loss`",
     ),
     **dict.fromkeys(
         (
