@@ -27,7 +27,7 @@ ROOT = os.path.dirname(os.path.abspath(__file__))
 WINDOWS = os.name == "nt"
 FREE = "Free some and run ./go again."
 STAGES = ("style", "unit", "contract", "golden", "browser", "learns")
-SHARED = ("unit", "contract", "golden", "browser")  # stages whose tests are shared out to all cores, a thread each
+SHARED = ("unit", "contract", "golden")  # stages whose tests are shared out to all cores; a browser waits for no one
 MOST_WORKERS = 8  # each takes about 1.5 GB
 NEEDED_GB = 3  # 2 for an environment with the CPU build of PyTorch, the rest for pip's temporary files
 

@@ -32,10 +32,8 @@ class Outcome(NamedTuple):
 class Road:
     """One car; its place is the column. `observation` "1 2": car and road ahead."""
 
-    actions = ("left", "straight", "right")
-
     def __init__(self) -> None:
-        self.facts: Facts = {"data": {"name": "road"}}
+        self.facts: Facts = {"data": {"name": "road"}, "discrete": True, "labels": ["left", "straight", "right"]}
         self.middle = (5 + 3 * np.sin(np.arange(LENGTH + SHOWN) / 4)).round().astype(int)
         self.begin()
 
@@ -50,6 +48,15 @@ class Road:
         self.observation = torch.tensor([[self.at, int(self.middle[self.row + 1])]])
         return Outcome(torch.tensor([float(on)]), torch.tensor([not on]), torch.tensor([self.row >= LENGTH]),
                        self.observation)  # fmt: skip
+
+    def fresh(self, count: int, seed: int) -> Road:
+        """All roads are alike."""
+        return Road()
+
+    def close(self) -> None: ...
+
+    def picture(self) -> Tensor:
+        return torch.from_numpy(self.frame())
 
     def frame(self) -> np.ndarray:
         """The road ahead from above: 8 rows of 11 squares of 6 pixels, in colour."""
