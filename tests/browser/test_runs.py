@@ -130,10 +130,11 @@ def test_runs_are_listed_compared_deleted_and_brought_back(opened: Callable[...,
     expect(page.locator(".trash")).to_be_hidden()
     page.get_by_label("Select all runs").check()
     page.get_by_role("button", name="Delete (4)").click()  # neither what ships nor what trains
-    expect(page.locator(".toast", has_text="4 runs")).to_contain_text("were moved to runs/.studio/trash")
+    moved = page.locator(".toast", has_text="4 runs")  # with all that ship they are compared first
+    expect(moved).to_contain_text("were moved to runs/.studio/trash", timeout=60_000)
     assert sorted(path.name for path in (four / "runs").glob("*-*")) == ["lenet-10"]
     page.locator(".toast", has_text="4 runs").get_by_role("button", name="Undo").click()
-    expect(page.locator(".trash")).to_be_hidden()  # they come back one after the other
+    expect(page.locator(".trash")).to_be_hidden(timeout=60_000)  # they come back one after the other
     assert len(list((four / "runs").glob("*-*"))) == 5
 
 
