@@ -140,5 +140,5 @@ def show(page: Page, address: str) -> None:
     )
     words = unquote(address.split("?")[0].removeprefix("#").removeprefix("/")) or "timeline"
     page.wait_for_function(
-        "words => document.getElementById('view').dataset.ready === words", arg=words, timeout=10_000
+        "words => document.getElementById('view').dataset.ready === words", arg=words, timeout=30_000
     )

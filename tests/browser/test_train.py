@@ -23,7 +23,7 @@ from milestones.studio.library import owner, state
 
 from .conftest import Server, show
 
-LONG = 60_000  # milliseconds: PyTorch starts on a busy machine
+LONG = 150_000  # milliseconds: PyTorch starts on a busy machine
 
 
 @pytest.fixture(autouse=True)
