@@ -101,7 +101,9 @@ def sentence(name: str, score: Mapping[str, Any]) -> str:
     what = f"Wrong on <b>{value} %</b> of {where}"
     if name != "error" or unit != "%":
         what = f"{words(name, 60)} <b>{value} {unit}</b> over {where}"
-    interval = f"95 % interval {low} to {high} {unit}" if low else "no interval: too few examples"
+    alike = over > 1 and number(score.get("low")) == number(score.get("high"))  # as when no episode falls short
+    none = "no interval: all came out alike" if alike else "no interval: too few examples"
+    interval = f"95 % interval {low} to {high} {unit}" if low else none
     return (f'<div class="hero"><p class="figure">{value}<span>{unit}</span></p>'
             f'<p class="result">{what} ({interval}).</p></div>')  # fmt: skip
 

@@ -78,7 +78,7 @@ def film(folder: Path, model: Any, data: Any, seed: int, say: Callable[[str], No
     try:
         found = filmed(data.fresh(1, key(seed, "episode")), model.act)["episode"]
     except UserError as problem:  # the training is whole without it
-        say(f"no film: {problem}")
+        say(f"no film: expected {problem.expected}, got {problem.got}. {problem.do}")
         return
     suffix, content = found.encode()
     write_whole(folder / "shows" / f"episode{suffix}", content)

@@ -18,7 +18,7 @@ from milestones.core.errors import UserError
 from milestones.report.drawn import drawn
 from milestones.report.page import html_of, write
 from milestones.report.pictures import MOST_POINTS, chart, confusion, curves, picture
-from milestones.report.result import bibtex
+from milestones.report.result import bibtex, sentence
 
 EVIL = "<script>alert(1)</script>\"'><img src=http://evil.example/x.png onerror=alert(2)>"
 PAPER = "LeCun, Bottou, Bengio & Haffner (1998), Proc. IEEE 86(11), section II.B."
@@ -433,6 +433,15 @@ def test_score_of_odd_figures(tmp_path: Path) -> None:
     assert "-3.5" in text
     assert "no interval" in text
     assert "published:" not in text
+
+
+@pytest.mark.parametrize(("score", "why"), [
+    ({"value": 500, "low": 500, "high": 500, "over": 100}, "all came out alike"),
+    ({"value": 500, "low": 500, "high": 500, "over": 1}, "too few examples"),
+    ({"value": 500, "low": None, "high": None, "over": 100}, "too few examples"),
+])  # fmt: skip
+def test_why_there_is_no_interval(score: dict, why: str) -> None:
+    assert f"no interval: {why}" in sentence("return", score)
 
 
 def test_links_and_pipes_are_not_followed(tmp_path: Path) -> None:
