@@ -56,6 +56,7 @@ class Progress(NamedTuple):
     rate: float  # examples a second, lately; 0 if unknown
     share: float  # percent of the machine's peak; 0 if unknown
     numbers: dict[str, float]  # the last logged
+    first: int = 0  # step that this process began with
 
 
 class Run:
@@ -170,7 +171,7 @@ class Run:
             return
         self._truncate()
         window = max(1, min(LONGEST_WINDOW, total // 500))
-        clock, look, model = Clock(self.seconds), None, state.get("model")
+        clock, look, model = Clock(self.seconds, self.step), None, state.get("model")
         try:
             for step in range(self.step, total):
                 self.step = step
@@ -310,8 +311,8 @@ class Run:
         self.rate = clock.rate(self.step + 1, now) * self._examples
         if self._watch:
             share = self.plan.share(self.rate)
-            here = Progress(self._stage, self.step + 1, self._total, clock.here(), self.rate, share, self._numbers)
-            self._watch(here)
+            here = (self._stage, self.step + 1, self._total, clock.here(), self.rate, share, self._numbers, clock.first)
+            self._watch(Progress(*here))
         if now >= clock.files:
             clock.files = now + 2.0
             self._status("training", clock)
