@@ -24,8 +24,8 @@ from .source import Place, key
 from .state import Stateful, read_state, write_state
 
 # What has not moved for a thousand updates (the momentum of a dead filter) falls below the smallest normal number,
-# where arithmetic is ten times slower: a residual net trained five times slower after 2,000 updates. Set here, before anything
-# is computed, since threads take over the mode of the one that makes them.
+# where arithmetic is ten times slower: a residual net trained five times slower after 2,000 updates. Set here, before
+# anything is computed, since threads take over the mode of the one that makes them.
 torch.set_flush_denormal(True)
 
 LONGEST_WINDOW = 100  # steps in one line of the log
