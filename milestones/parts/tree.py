@@ -192,9 +192,10 @@ def prove(f, i, A, node):
             proof = i[child, PROOF] if child > 0 else OPEN
             low, high = max(low, -most(proof)), max(high, -least(proof))
     for a in range(HEAD, HEAD + A):
-        child = i[node, a + 3 * A]
-        if child > 0:
-            worst, best = -most(i[child, PROOF]), -least(i[child, PROOF])
+        if f[node, a] >= 0:
+            child = i[node, a + 3 * A]
+            proof = i[child, PROOF] if child > 0 else OPEN
+            worst, best = -most(proof), -least(proof)
             if best == -1 or best < low or (best == low and worst < low):
                 f[node, a + 2 * A] = -np.inf
             elif worst == best:
