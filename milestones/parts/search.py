@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Int8, UInt64
 
-from . import tree as compiled
+from . import tree as trees
 from .keyed import dirichlets, gumbels
 from .tree import HEAD, LINE, PROOF, UNKNOWN, VISITS
 
@@ -81,7 +81,7 @@ class Tree:
         self.games, self.actions, self.most, self.solve = games, actions, most, solve
         self.rule = rule or Gumbel()
         self.gumbel = isinstance(self.rule, Gumbel)
-        nodes, wide = most + 1, compiled.width(actions)
+        nodes, wide = most + 1, trees.width(actions)
         memory = np.zeros(games * nodes * wide + LINE, np.float32)
         begin = -memory.ctypes.data % (4 * LINE) // 4  # a row begins with a line of the cache
         self._f = memory[begin : begin + games * nodes * wide].reshape(games, nodes, wide)
@@ -120,7 +120,7 @@ class Tree:
         else:
             self._base[slots] = self.rule.noise * gumbels(keys, self.actions) if self.rule.noise else 0.0
         considered = self.rule.considered if isinstance(self.rule, Gumbel) else 0
-        count = compiled.plant(
+        count = trees.plant(
             self._f, self._i, self.actions, self._states, self._used, self._spent, self._budget, self._depth,
             self._order, considered, slots, np.ascontiguousarray(states, np.uint64), legal, budget, rows,
         )  # fmt: skip
@@ -132,7 +132,7 @@ class Tree:
         assert not len(self._waiting), "settle comes first"
         before = np.empty((self.games, self._states.shape[2]), np.uint64)
         moves, slots = np.empty((2, self.games), np.int64)
-        count = compiled.descend(
+        count = trees.descend(
             self._f, self._i, self.actions, self._states, self._used, self._spent, self._budget, self._path,
             self._depth, self._base, self._order, self._rule, self.gumbel, before, moves, slots,
         )  # fmt: skip
@@ -150,7 +150,7 @@ class Tree:
         the game ended."""
         assert len(states) == len(legal) == len(ended) == len(value) == len(self._leaves)
         rows = np.empty(len(states), np.int64)
-        count = compiled.grow(
+        count = trees.grow(
             self._f, self._i, self.actions, self._states, self._used, self._path, self._depth, self.solve,
             self._leaves, np.ascontiguousarray(states, np.uint64), np.ascontiguousarray(legal),
             np.ascontiguousarray(ended), np.ascontiguousarray(value, np.float32), rows,
@@ -162,7 +162,7 @@ class Tree:
         """What the net says of the rows that needed it: a score for each move, and the value for the one to move."""
         assert len(logits) == len(value) == len(self._waiting)
         share = 0.0 if isinstance(self.rule, Gumbel) else float(self.rule.noise)
-        compiled.settle(
+        trees.settle(
             self._f, self._i, self.actions, self._used, self._path, self._depth, self._base, self._prior, share,
             self.gumbel, self._waiting, np.ascontiguousarray(logits, np.float32),
             np.ascontiguousarray(value, np.float32),
@@ -178,7 +178,7 @@ class Tree:
             np.empty((N, A), np.float32), self._prior[slots], np.empty((N, A), np.int8), np.empty(N, np.float32),
             np.empty(N, np.int8),
         )  # fmt: skip
-        compiled.conclude(
+        trees.conclude(
             self._f, self._i, A, self._base, self._prior, self._rule, self.gumbel, slots, found.policy, found.move,
             found.visits, found.q, found.proven, found.value, found.decided,
         )  # fmt: skip
@@ -206,7 +206,7 @@ class Tree:
         proof = int(self._i[slot, node, PROOF])
         if proof & 3 == proof >> 2:
             return float((proof & 3) - 1)
-        return float(self._f[slot, node, compiled.SUM]) / max(1, int(self._i[slot, node, VISITS]))
+        return float(self._f[slot, node, trees.SUM]) / max(1, int(self._i[slot, node, VISITS]))
 
     def _ranked(self, slot: int, node: int) -> list[tuple[int, int]]:
         """Moves that were tried and their nodes: what keeps a proven value first, lost ones last, then by visits."""
