@@ -56,7 +56,14 @@ class Slow:
 
     def __init__(self, game: Game, net: Net, rule: Puct | Gumbel, simulations: int, solve: bool,
                  noise: np.ndarray) -> None:  # fmt: skip
-        self.game, self.net, self.rule, self.solve, self.noise, self.simulations = game, net, rule, solve, noise, simulations
+        self.game, self.net, self.rule, self.solve, self.noise, self.simulations = (
+            game,
+            net,
+            rule,
+            solve,
+            noise,
+            simulations,
+        )
 
     def run(self, state: np.ndarray) -> Node:
         root = self.root = Node(self.game, state)
