@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from unit.small_games import Lines, opinion
 
 from milestones.parts.keyed import keys
 from milestones.parts.search import Gumbel, Puct, Tree
-from unit.small_games import Lines, opinion
 
 RULES = {"puct": Puct(), "gumbel": Gumbel(considered=6)}
 SIMULATIONS = 120
@@ -38,7 +38,8 @@ def searched(rule: Puct | Gumbel, seed: int = 0) -> dict[str, Any]:
     answer = tree.answer()
     return {
         "move": int(answer.move[0]), "line": tree.line(0), "value": float(answer.value[0]),
-        "proven": answer.proven[0].tolist(), "visits": answer.visits[0].tolist(), "policy": answer.policy[0].tolist(), "q": answer.q[0].tolist(),
+        "proven": answer.proven[0].tolist(),
+        "visits": answer.visits[0].tolist(), "policy": answer.policy[0].tolist(), "q": answer.q[0].tolist(),
         "nodes": tree.replies(0, depth=9, width=9),
     }  # fmt: skip
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from unit.slow_search import Slow, proven, sequence
+from unit.small_games import Dice, Game, Hex, Lines, opinion, solved
 
 from milestones.parts.keyed import dirichlets, gumbels, keys
 from milestones.parts.search import UNKNOWN, Answer, Gumbel, Puct, Tree
 from milestones.parts.tree import halving
-from unit.slow_search import Slow, proven, sequence
-from unit.small_games import Dice, Game, Hex, Lines, opinion, solved
 
 Net = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -93,7 +93,7 @@ def test_against_the_papers(where: str, rule: str, solve: bool) -> None:
     game, states = POSITIONS[where]
     net, how, simulations = net_of(game), RULES[rule], 90
     key = keys(3, np.arange(len(states)), np.full(len(states), 7))
-    tree, answer = searched(game, net, states, simulations, how, solve, key)
+    _, answer = searched(game, net, states, simulations, how, solve, key)
     if isinstance(how, Gumbel):
         noise = how.noise * gumbels(key, game.actions)
     else:
@@ -178,7 +178,7 @@ def test_sums_and_no_nan(rule: str, solve: bool) -> None:
         return logits, value
 
     for net in (net_of(game), wild):
-        tree, answer = searched(game, net, states, simulations, RULES[rule], solve)
+        _, answer = searched(game, net, states, simulations, RULES[rule], solve)
         legal, total = game.turn(states).legal, answer.visits.sum(1)
         assert ((total == simulations) | (answer.decided != UNKNOWN)).all()
         assert (total[answer.decided != UNKNOWN] <= simulations).all()
