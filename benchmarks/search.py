@@ -34,14 +34,16 @@ from typing import Any
 
 import numpy as np
 from _results import Results, project
-from measure import AVX2, ROOT, Value, ask, instruction_sets, peers_python, ratios, say, spread, table
+from measure import AVX2, ROOT, TRIES, Value, ask, instruction_sets, peers_python, ratios, say, spread, table
 
 BLOCKS, CHANNELS, SIMULATIONS = 4, 48, 64
 GAMES = 256
+NARROW = {**AVX2, "NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,+bmi2,+popcnt,-avx512f"}
 BARE = {
     "puct, 256 games": {"who": "bare", "rule": "puct", "games": 256, "simulations": 100},
     "puct, 1024 games": {"who": "bare", "rule": "puct", "games": 1024, "simulations": 100},
     "gumbel, 256 games": {"who": "bare", "rule": "gumbel", "games": 256, "simulations": 100},
+    "puct, 256 games, avx2": {"who": "bare", "rule": "puct", "games": 256, "simulations": 100, "env": NARROW},
     "puct, 256 games, 800 simulations": {"who": "bare", "rule": "puct", "games": 256, "simulations": 800},
 }
 BARE_PEERS = {
@@ -52,13 +54,14 @@ BARE_PEERS = {
 PLAY = {
     "native, bfloat16": {"who": "play", "precision": "bfloat16"},
     "native, float32": {"who": "play", "precision": "float32"},
-    "avx2, float32": {"who": "play", "precision": "float32", "env": AVX2},
+    "avx2, float32": {"who": "play", "precision": "float32", "env": NARROW},
 }
 PLAY_PEERS = {
     "openspiel, documented": {"who": "spiel-flax"},
     "openspiel, tuned": {"who": "spiel-torch"},
     "alpha-zero-general, tuned": {"who": "general-torch"},
 }
+PACKAGES = ("open_spiel", "numba", "jax", "flax")
 TARGETS = {"bare": 1e6, "native, bfloat16": 6e4, "avx2, float32": 1.2e4, "openspiel": 20.0, "alpha-zero-general": 5.0}
 
 
@@ -204,10 +207,11 @@ def spiel_net(tuned: bool) -> Any:
 
         model: Any = Model()
     else:
-        from open_spiel.python.algorithms.alpha_zero import model as model_lib
+        from open_spiel.python.algorithms.alpha_zero.utils import api_selector
 
-        model = model_lib.Model.build_model("resnet", shape, 7, nn_width=CHANNELS, nn_depth=BLOCKS, weight_decay=1e-4,
-                                            learning_rate=1e-3, path=None)  # fmt: skip
+        make = api_selector("nnx").Model.build_model  # their default
+        model = make("resnet", shape, 7, nn_width=CHANNELS, nn_depth=BLOCKS, weight_decay=1e-4, learning_rate=1e-3,
+                     path=None)  # fmt: skip
     return evaluator.AlphaZeroEvaluator(game, model)
 
 
@@ -410,7 +414,13 @@ def measured(results: Results, name: str, question: Value, args: Any, python: st
     words = [python, str(Path(__file__).resolve()), "--worker"]
     for k in range(args.repeats):
         say(f"{name}, {k + 1} of {args.repeats}")
-        results.part(f"{name}/{k}", functools.partial(ask, words, question, env))
+        results.part(f"{name}/{k}", functools.partial(ask, words, question, env, 1 if args.quick else TRIES))
+
+
+def peers_of(python: str) -> Value:
+    """Versions of what the peers need."""
+    code = f"import importlib.metadata as m, json; print(json.dumps({{n: m.version(n) for n in {PACKAGES!r}}}))"
+    return json.loads(subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout)
 
 
 def rates(results: Results, name: str, repeats: int) -> tuple[list[float], bool]:
@@ -430,7 +440,7 @@ def main() -> int:
         **{f"play/{name}": question for name, question in {**PLAY, **PLAY_PEERS}.items()},
     }
     if len(instruction_sets()) == 1:
-        del cases["play/avx2, float32"]
+        cases = {name: question for name, question in cases.items() if "avx2" not in name}
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--repeats", type=int, default=3, help="all in turns, so many times")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
@@ -443,7 +453,7 @@ def main() -> int:
     python = peers_python()
     games = (ROOT / "milestones" / "worlds" / "games").glob("*.py")
     files = [*project("alphazero"), *games, Path(__file__)]
-    results = Results("search", files, python, args.fresh, args.quick, targets=TARGETS)
+    results = Results("search", files, python, args.fresh, args.quick, targets=TARGETS, peers=peers_of(python))
     for k in range(args.repeats):  # in turns
         for name in args.only:
             measured(results, name, cases[name], argparse.Namespace(**{**vars(args), "repeats": k + 1}), python)
