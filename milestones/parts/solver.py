@@ -26,17 +26,17 @@ OUTER_FIRST = (0, 6, 1, 5, 2, 4, 3)  # columns; the last is tried first where mo
 BOUND = 32  # added to a bound so that it is kept in six bits
 UNKNOWN = (BOUND - CELLS // 2) << 6 | (BOUND + CELLS // 2)
 SPREAD = 0x9E3779B97F4A7C15 - (1 << 64)  # 2^64 over the golden ratio, as a signed word
+MIRRORED = 20  # stones from which on mirror images hardly ever come up
 ENTRIES = 1 << 22  # of a table: 32 MB
 
 
 @njit
 def count(bits: int) -> int:
     """How many bits are set."""
-    found = 0
-    while bits:
-        bits &= bits - 1
-        found += 1
-    return found
+    bits -= bits >> 1 & 0x5555555555555555
+    bits = (bits & 0x3333333333333333) + (bits >> 2 & 0x3333333333333333)
+    bits = bits + (bits >> 4) & 0x0F0F0F0F0F0F0F0F
+    return bits * 0x0101010101010101 >> 56
 
 
 @njit
@@ -135,7 +135,7 @@ def reaches(own: int, mask: int, target: int, table: np.ndarray, frames: np.ndar
             elif -((CELLS - 2 - stones) // 2) >= target:
                 answer = True
             else:
-                key = name(own, mask)
+                key = name(own, mask) if stones < MIRRORED else own + mask + BOTTOM
                 entry = table[(key * SPREAD >> 38) & places]
                 entry = entry if entry >> 12 == key else UNKNOWN
                 if (entry >> 6 & 63) - BOUND >= target:
