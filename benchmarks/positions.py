@@ -36,7 +36,7 @@ DATA = ROOT / "milestones" / "data"
 OPENING, PIECE = 8, 200  # stones of the book's positions; positions solved between two saves
 LARGE = 1 << 26  # entries of the table while making: 512 MB
 TEST, VALID, SEED = 1000, 200, 1988
-STONES = {"begin": (1, 14), "middle": (15, 28), "end": (29, 40)}
+STONES = {"begin": (10, 14), "middle": (15, 28), "end": (29, 38)}
 LARGEST = {"connect_four.npz": 300_000, "connect_four_opening.npz": 200_000}  # bytes
 
 
@@ -68,13 +68,13 @@ def opening() -> None:
     write("connect_four_opening.npz", worths=worths, stones=np.array(OPENING))
 
 
-def kind(worth: int, stones: int) -> str:
-    """The set of a position."""
-    from milestones.parts.solver import remaining
+def kinds(stones: int) -> list[str]:
+    """The difficulty of a position with so many stones for each worth from -21 to 21."""
+    from milestones.parts.solver import CELLS, remaining
 
-    left = int(remaining(np.array([worth]), np.array([stones]))[0])
-    part = next(name for name, (_, most) in STONES.items() if stones <= most)
-    return f"{part} {'easy' if left < 14 else 'medium' if left <= 28 else 'hard'}"
+    worths = np.arange(-CELLS // 2, CELLS // 2 + 1)
+    left = remaining(worths, np.full(len(worths), stones)).tolist()
+    return ["easy" if n < 14 else "medium" if n <= 28 else "hard" for n in left]
 
 
 def drawn(stones: int, rng: np.random.Generator) -> tuple[int, int] | None:
@@ -93,43 +93,60 @@ def drawn(stones: int, rng: np.random.Generator) -> tuple[int, int] | None:
     return None if completing(own) & playable(mask) else (own, mask)
 
 
-def sets() -> None:
-    """Fill the six sets for the test and for validation."""
+def filled(length: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The sets of a length by name: positions and worths, in mixed order. Made once, and found again."""
     from milestones.data.positions import SETS
-    from milestones.parts.solver import Solver, name
+    from milestones.parts.solver import CELLS, Solver, name
     from milestones.parts.worths import careful
 
-    with np.load(DATA / "connect_four_opening.npz", allow_pickle=False) as book:
-        solver = Solver(LARGE, book["worths"], int(book["stones"]))
-    rng, seen, tried, began = np.random.default_rng(SEED), set[int](), 0, time.monotonic()
-    found: dict[str, list[tuple[int, int]]] = {one: [] for one in SETS}
-    values: dict[str, list[np.ndarray]] = {one: [] for one in SETS}
-    while lacking := [one for one in SETS if len(found[one]) < TEST + VALID]:
-        part = STONES[lacking[int(rng.integers(len(lacking)))].split()[0]]
-        stones = int(rng.integers(part[0], part[1] + 1))
+    aside = Path(tempfile.gettempdir(), f"connect_four_{length}.npz")
+    names = [one for one in SETS if one.startswith(length)]
+    if aside.exists():
+        with np.load(aside, allow_pickle=False) as archive:
+            return {one: (archive[f"{one} states"], archive[f"{one} values"]) for one in names}
+    solver, rng = Solver(1 << 24), np.random.default_rng([SEED, list(STONES).index(length)])
+    seen, tried, began = set[int](), 0, time.monotonic()
+    found: dict[str, list[tuple[tuple[int, int], np.ndarray]]] = {one: [] for one in names}
+    while any(len(those) < TEST + VALID for those in found.values()):
+        stones = int(rng.integers(STONES[length][0], STONES[length][1] + 1))
         position = drawn(stones, rng)
         if position is None or name(*position) in seen:
             continue
         seen.add(name(*position))
+        state, hard = np.array([position], np.uint64), kinds(stones)
         tried += 1
-        state = np.array([position], np.uint64)
-        at = kind(int(solver.worths(state)[0]), stones)
-        if at not in lacking:
+        if tried % 500 == 0:
+            say(f"{length}, {time.monotonic() - began:.0f} s, {tried:,} positions: "
+                + ", ".join(f"{one} {len(those)}" for one, those in found.items()))  # fmt: skip
+        # Whether it is easy is soon known; of the others one asks only while they are lacking.
+        close = [k - CELLS // 2 for k, one in enumerate(hard) if one != "easy"]
+        easy = not close or solver.reaches(state, max(close) + 1) or not solver.reaches(state, min(close))
+        open_ = [one for one, those in found.items() if len(those) < TEST + VALID]
+        if not any(one.endswith("easy") == easy for one in open_):
             continue
-        worths = solver.scores(state)
-        if careful(worths)[0]:
-            found[at].append(position)
-            values[at].append(worths[0])
-        if tried % 2000 == 0:
-            say(f"{time.monotonic() - began:5.0f} s, {tried:,} positions solved: "
-                + ", ".join(f"{one} {len(found[one])}" for one in SETS))  # fmt: skip
-    for one in SETS:
-        order = rng.permutation(TEST + VALID)
-        found[one], values[one] = [found[one][k] for k in order], [values[one][k] for k in order]
+        at = f"{length} {hard[int(solver.worths(state)[0]) + CELLS // 2]}"
+        if at in open_:
+            worths = solver.scores(state)
+            if careful(worths)[0]:
+                found[at].append((position, worths[0]))
+    mixed = {}
+    for one, those in found.items():
+        order = rng.permutation(len(those))
+        mixed[one] = (np.array([those[k][0] for k in order], np.uint64), np.array([those[k][1] for k in order]))
+    np.savez(aside, **{f"{one} {what}": those[k] for one, those in mixed.items()
+                       for k, what in enumerate(("states", "values"))})  # fmt: skip
+    return mixed
+
+
+def sets() -> None:
+    """Fill the six sets for the test and for validation."""
+    from milestones.data.positions import SETS
+
+    mixed = {one: those for length in STONES for one, those in filled(length).items()}
     arrays = {}
     for split, part in (("test", slice(0, TEST)), ("valid", slice(TEST, None))):
-        arrays[f"{split}_states"] = np.array([found[one][part] for one in SETS], np.uint64)
-        arrays[f"{split}_values"] = np.array([values[one][part] for one in SETS], np.int8)
+        for k, what in enumerate(("states", "values")):
+            arrays[f"{split}_{what}"] = np.stack([mixed[one][k][part] for one in SETS])
     write("connect_four.npz", **arrays)
 
 
@@ -173,12 +190,15 @@ def main() -> int:
         print("\n" + json.dumps(solved(json.load(sys.stdin))))
         return 0
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--make", choices=("opening", "sets"), help="make a file of milestones/data")
+    parser.add_argument("--make", choices=("opening", "sets", *STONES), help="make a file of milestones/data, or one length of sets")
     parser.add_argument("--quick", action="store_true", help="a smoke run; says nothing")
     parser.add_argument("--fresh", action="store_true", help="measure again what was measured already")
     args = parser.parse_args()
     if args.make:
-        opening() if args.make == "opening" else sets()
+        if args.make in STONES:
+            filled(args.make)
+        else:
+            opening() if args.make == "opening" else sets()
         return 0
     from milestones.data.positions import SETS
 

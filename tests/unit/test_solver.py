@@ -113,14 +113,21 @@ def test_known_values() -> None:
     assert solver.nodes == 0, "the book knows them"
 
 
-def test_a_win_and_a_block() -> None:
-    solver = Solver(1 << 12)
-    beside, above, full = solver.scores(states(["415263", "414141", "444444"]))
-    assert beside[6] == beside.max() == above[3] == above.max() == (CELLS + 1 - 6) // 2
-    assert full[3] == NONE and (np.delete(full, 3) != NONE).all()
-    threat = solver.scores(states(["17273"]))[0]
-    assert (np.delete(threat, 3) == -((CELLS - 5) // 2)).all() and threat[3] > threat[0]
-    assert (solver.scores(states(["1122334"])) == NONE).all(), "over"
+def test_wins_at_once_and_threats() -> None:
+    moves = list(itertools.islice(games(np.random.default_rng(8), 22, 30), 120))
+    won = threatened = 0
+    for game, scores in zip(moves, Solver().scores(states(moves)), strict=True):
+        columns, stones = played(game), len(game)
+        free = [c for c in range(COLUMNS) if len(columns[c]) < ROWS]
+        assert np.flatnonzero(scores != NONE).tolist() == free
+        ours, theirs = ([c for c in free if has_four(dropped(columns, c, player), player)]
+                        for player in (stones % 2, (stones + 1) % 2))  # fmt: skip
+        assert np.flatnonzero(scores == (CELLS + 1 - stones) // 2).tolist() == ours
+        for c in set(free) - set(ours) if theirs else ():
+            assert [c] == theirs or scores[c] == -((CELLS - stones) // 2), "not stopped"
+        won, threatened = won + bool(ours), threatened + bool(theirs)
+    assert won > 10 and threatened > 10
+    assert (Solver(1).scores(states(["1122334"])) == NONE).all(), "over"
 
 
 def test_what_is_over_or_drawn() -> None:
