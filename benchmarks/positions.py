@@ -2,7 +2,8 @@
 
     ./go bench positions [--quick] [--fresh]
     python benchmarks/positions.py --make opening     # milestones/data/connect_four_opening.npz: hours
-    python benchmarks/positions.py --make sets        # milestones/data/connect_four.npz: minutes to an hour
+    python benchmarks/positions.py --make sets        # milestones/data/connect_four.npz: half an hour
+    python benchmarks/positions.py --make hex         # milestones/data/hex5_opening.npz: minutes
 
 Without --make it solves each set of milestones/data/connect_four.npz in a process of its own, which begins with an
 empty table and keeps it from one position to the next, as a game does: positions a second, whole (what is it worth?)
@@ -37,7 +38,7 @@ OPENING, PIECE = 8, 200  # stones of the book's positions; positions solved betw
 LARGE = 1 << 26  # entries of the table while making: 512 MB
 TEST, VALID, SEED = 1000, 200, 1988
 STONES = {"begin": (10, 14), "middle": (15, 28), "end": (29, 38)}
-LARGEST = {"connect_four.npz": 300_000, "connect_four_opening.npz": 200_000}  # bytes
+LARGEST = {"connect_four.npz": 300_000, "connect_four_opening.npz": 200_000, "hex5_opening.npz": 10_000}  # bytes
 
 
 def write(name: str, **arrays: np.ndarray) -> None:
@@ -66,6 +67,22 @@ def opening() -> None:
         rate = (len(worths) - first) / (time.monotonic() - began)
         say(f"{len(worths):,} of {len(keys):,}; {rate:.1f} a second, {(len(keys) - len(worths)) / rate / 60:.0f} min")
     write("connect_four_opening.npz", worths=worths, stones=np.array(OPENING))
+
+
+def hex_opening() -> None:
+    """Who wins hex on 5 x 5 after each third stone; half of the positions are the others turned by half."""
+    from milestones.parts.connection import Hex
+    from milestones.parts.worths import NONE
+
+    search, cells, began = Hex(5, 1 << 22), 25, time.monotonic()
+    scores = np.full((cells, cells, cells), NONE, np.int8)
+    for first in range(13):
+        for second in (cell for cell in range(cells) if cell != first):
+            legal = ~np.isin(np.arange(cells), (first, second))
+            row = search.scores(np.array([1 << first]), np.array([1 << second]), legal[None])[0]
+            scores[first, second], scores[cells - 1 - first, cells - 1 - second] = row, row[::-1]
+        say(f"hex, {time.monotonic() - began:.0f} s: {first + 1} of 13 first stones")
+    write("hex5_opening.npz", scores=scores)
 
 
 def kinds(stones: int) -> list[str]:
@@ -150,6 +167,9 @@ def sets() -> None:
     write("connect_four.npz", **arrays)
 
 
+MAKE = {"opening": opening, "sets": sets, "hex": hex_opening}
+
+
 def solved(question: Value) -> Value:
     """How fast one set is solved, and what it is like."""
     from milestones.data.positions import positions
@@ -190,15 +210,12 @@ def main() -> int:
         print("\n" + json.dumps(solved(json.load(sys.stdin))))
         return 0
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--make", choices=("opening", "sets", *STONES), help="make a file of milestones/data, or one length of sets")
+    parser.add_argument("--make", choices=(*MAKE, *STONES), help="make a file of milestones/data, or one length of sets")
     parser.add_argument("--quick", action="store_true", help="a smoke run; says nothing")
     parser.add_argument("--fresh", action="store_true", help="measure again what was measured already")
     args = parser.parse_args()
     if args.make:
-        if args.make in STONES:
-            filled(args.make)
-        else:
-            opening() if args.make == "opening" else sets()
+        filled(args.make) if args.make in STONES else MAKE[args.make]()
         return 0
     from milestones.data.positions import SETS
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int, Int64
+from jaxtyping import Bool, Int, Int8, Int64
 
 from .compiled import njit
 from .worths import NONE
@@ -233,12 +233,25 @@ def wins(first: int, second: int, near: np.ndarray, edges: np.ndarray, holds: np
             fresh = True
 
 
+def opened(opening: Int8[np.ndarray, "C C A"], first: int, second: int) -> Int8[np.ndarray, "A"]:
+    """The scores of a position with at most two stones; -1: none yet. A move is worth what the best reply leaves."""
+    if second >= 0:
+        return opening[first, second]
+    if first >= 0:
+        left = -opening[first].max(1)
+        left[first] = NONE
+        return left
+    return np.array([-opened(opening, cell, -1).max() for cell in range(len(opening))], np.int8)
+
+
 class Hex:
     """Who wins hex on a board with `side` rows, at most 5. What it found out stays, in a table of `entries` (a power of
-    2; 8 bytes each). Not for two threads at once."""
+    2; 8 bytes each). `opening` are the scores of the positions with two stones, first's and second's. Not for two
+    threads at once."""
 
-    def __init__(self, side: int, entries: int = ENTRIES) -> None:
+    def __init__(self, side: int, entries: int = ENTRIES, opening: Int8[np.ndarray, "C C A"] | None = None) -> None:
         assert 2 <= side <= 5 and entries & (entries - 1) == 0
+        self._opening = opening
         self.plan, cells = plan(side), side * side
         self._table, self._steps = np.zeros(entries, np.int64), np.zeros((4, cells), np.int64)
         self._frames = np.zeros((cells + 2, 4 + cells), np.int64)
@@ -256,6 +269,12 @@ class Hex:
                ) -> Int[np.ndarray, "N A"]:  # fmt: skip
         """For each legal move 1 where it wins, -1 where it loses; NONE of others. A position is two sets of stones."""
         scores = np.full(legal.shape, NONE, np.int8)
+        legal = legal.copy()
+        for n in range(len(legal)) if self._opening is not None else ():
+            one, two = (int(stones[n]).bit_length() - 1 for stones in (first, second))  # the cell of the only stone
+            if legal[n].sum() >= legal.shape[1] - 2:
+                scores[n] = opened(self._opening, one, two)
+                legal[n] = False
         near, edges, holds = self.plan
         every = (1 << len(near)) - 1
         for n, cell in np.argwhere(legal).tolist():
