@@ -157,13 +157,11 @@ def filled(length: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 def sets() -> None:
     """Fill the six sets for the test and for validation."""
-    from milestones.data.positions import SETS
-
-    mixed = {one: those for length in STONES for one, those in filled(length).items()}
     arrays = {}
-    for split, part in (("test", slice(0, TEST)), ("valid", slice(TEST, None))):
-        for k, what in enumerate(("states", "values")):
-            arrays[f"{split}_{what}"] = np.stack([mixed[one][k][part] for one in SETS])
+    for name, mixed in ((name, mixed) for length in STONES for name, mixed in filled(length).items()):
+        for split, part in (("test", slice(0, TEST)), ("valid", slice(TEST, None))):
+            for what, rows in zip(("states", "values"), mixed, strict=True):
+                arrays[f"{split} {name} {what}"] = rows[part]
     write("connect_four.npz", **arrays)
 
 
