@@ -23,6 +23,7 @@ its exact worth. Of each set, 200 positions drawn at random are for validation, 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
 import tempfile
@@ -208,7 +209,7 @@ def main() -> int:
         print("\n" + json.dumps(solved(json.load(sys.stdin))))
         return 0
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--make", choices=(*MAKE, *STONES), help="make a file of milestones/data, or one length of sets")
+    parser.add_argument("--make", choices=(*MAKE, *STONES), help="make a file of milestones/data, or some sets")
     parser.add_argument("--quick", action="store_true", help="a smoke run; says nothing")
     parser.add_argument("--fresh", action="store_true", help="measure again what was measured already")
     args = parser.parse_args()
@@ -221,13 +222,14 @@ def main() -> int:
     rows = []
     for name in SETS:
         question = {"set": name, "most": 20 if args.quick else TEST}
-        part = results.part(name, lambda question=question: ask(
-            [sys.executable, str(Path(__file__).resolve()), "--solve"], question, {"PYTHONPATH": str(ROOT)}))  # fmt: skip
+        words = [sys.executable, str(Path(__file__).resolve()), "--solve"]
+        part = results.part(name, functools.partial(ask, words, question, {"PYTHONPATH": str(ROOT)}))
         results.write(**{name: {key: float(f"{part[key]:.4g}") for key in part if isinstance(part[key], float)}})
-        rows.append([name, f"{part['stones']:.0f}", f"{part['remaining']:.0f}", f"{part['won']:.0f}/{part['drawn']:.0f}",
-                     f"{part['random_wrong']:.0f}", f"{part['a_second']:,.0f}", f"{1000 * part['slowest']:.1f}",
-                     f"{part['columns_a_second']:,.0f}", f"{1000 * part['columns_slowest']:.1f}",
-                     f"{part['nodes']:,.0f}", f"{part['nodes_a_second'] / 1e6:.1f}"])  # fmt: skip
+        shares = f"{part['won']:.0f}/{part['drawn']:.0f}"
+        rows.append([name, f"{part['stones']:.0f}", f"{part['remaining']:.0f}", shares, f"{part['random_wrong']:.0f}",
+                     f"{part['a_second']:,.0f}", f"{1000 * part['slowest']:.1f}", f"{part['columns_a_second']:,.0f}",
+                     f"{1000 * part['columns_slowest']:.1f}", f"{part['nodes']:,.0f}",
+                     f"{part['nodes_a_second'] / 1e6:.1f}"])  # fmt: skip
     say(table(["set", "stones", "left", "won/drawn %", "random wrong %", "positions/s", "slowest ms", "by column/s",
                "slowest ms", "nodes", "M nodes/s"], rows))  # fmt: skip
     return 0

@@ -136,7 +136,8 @@ def ways(own: int, free: int, begin: int, near: np.ndarray, steps: np.ndarray) -
 
 
 @njit
-def answers(own: int, other: int, free: int, player: int, near: np.ndarray, edges: np.ndarray, holds: np.ndarray) -> int:
+def answers(own: int, other: int, free: int, player: int, near: np.ndarray, edges: np.ndarray, holds: np.ndarray
+            ) -> int:  # fmt: skip
     """The cells that the one to move must look at: one that wins at once, else those that stop each move by which the
     other would (Hayward's must-play region). None: it has lost."""
     must = free

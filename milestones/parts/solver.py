@@ -314,7 +314,8 @@ def remaining(worths: Int[np.ndarray, "N"], stones: Int[np.ndarray, "N"]) -> Int
 class Solver:
     """What it found out stays for the next question, in a table of `entries` (a power of 2; 8 bytes each) and a small
     one that the processor's cache can hold, in which three of four positions lie: they are found three times as fast.
-    `book` are the worths of all positions with exactly `stones` stones, in the order of `layers`. Not for two threads at once."""
+    `book` are the worths of all positions with exactly `stones` stones, in the order of `layers`. Not for two threads
+    at once."""
 
     def __init__(self, entries: int = ENTRIES, book: Int8[np.ndarray, "K"] | None = None, stones: int = 0) -> None:
         assert entries & (entries - 1) == 0, f"a power of 2, not {entries}"
@@ -333,8 +334,8 @@ class Solver:
 
     def scores(self, states: UInt64[np.ndarray, "N 2"]) -> Int8[np.ndarray, "N 7"]:
         """The worth of each column for the one to move; NONE where it is full, or the game is over."""
-        scores = np.empty((len(states), COLUMNS), np.int8)
-        each(np.ascontiguousarray(states.astype(np.int64)), self._table, self._frames, self._keys, self._values, self._stones, scores)
+        scores, words = np.empty((len(states), COLUMNS), np.int8), np.ascontiguousarray(states.astype(np.int64))
+        each(words, self._table, self._frames, self._keys, self._values, self._stones, scores)
         return scores
 
     def worths(self, states: UInt64[np.ndarray, "N 2"]) -> Int8[np.ndarray, "N"]:
