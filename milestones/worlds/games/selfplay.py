@@ -53,6 +53,12 @@ class Group:
         )  # fmt: skip
         self._begin(np.arange(size))
 
+    def keys(self) -> Shaped[np.ndarray, "N"]:
+        """A number that decides all chance of the next search of each game."""
+        from ...parts.keyed import keys
+
+        return keys(self.seed, self.number * (1 << 20) + self.slots, self.length)
+
     def step(self, found: Found) -> Positions:
         """The chosen move in each game; all positions of the games that are over then, which begin anew."""
         every, at = np.arange(len(self.slots)), self.length
@@ -72,10 +78,11 @@ class Group:
         length, time = self.length[over, None], np.arange(self.length[over].max(initial=0))
         state, _, policy, value, exact = (field[over, : len(time)] for field in self.past)
         mine = np.where((length - 1 - time) % 2 == 0, 1, -1)  # whether the mover is the one who moved last
-        mixed = (1 - self.course.trust) * result[:, None] * mine + self.course.trust * value
-        worth = np.where(exact, value, mixed).astype(np.float32)
+        ended, trust = result[:, None] * mine, self.course.trust
+        each = [np.where(exact, value == sign, (1 - trust) * (ended == sign) + trust * (1 + sign * value) / 2)
+                for sign in (1, -1)]  # fmt: skip
         thought = (time >= self.first[over, None]) & (time < length)
-        return Positions(state[thought], policy[thought], worth[thought])
+        return Positions(state[thought], policy[thought], np.stack(each, -1)[thought].astype(np.float16))
 
     def _done(self, games: Int[np.ndarray, "M"], move: Int[np.ndarray, "M"], states: Shaped[np.ndarray, "M W"]) -> None:
         """These moves were made, and led to these states."""
@@ -148,7 +155,7 @@ class SelfPlay:
     def __init__(self, game: Game, together: int, abreast: int, seed: int, course: Course) -> None:
         self.game, self.seed, self.abreast, self.course = game, seed, abreast, course
         self.facts: Facts = {**game.facts, "board": game.board(game.begin(1)[0]).plain(),
-                             "data": {"name": game.facts["game"], "note": "self-play"}}  # fmt: skip
+                             "data": {"name": game.facts["title"]}}  # fmt: skip
         parts = np.array_split(np.arange(together), -(-together // abreast))
         self.groups = [Group(game, slots, seed, course) for slots in parts]
         self.steps = 0  # moves that were made in each game so far
@@ -158,14 +165,14 @@ class SelfPlay:
         """What the movers see."""
         return torch.from_numpy(self.game.planes(np.concatenate([group.states for group in self.groups])))
 
-    def play(self, net: Net, how: How, moves: int, seed: int, threads: int = 1) -> Positions:
+    def play(self, net: Net, how: How, moves: int, threads: int = 1) -> Positions:
         """So many more moves in each game: the positions of all games that end meanwhile. What the net says of a
         position is remembered until then."""
 
         def go(group: Group) -> list[Positions]:
             torch.set_num_threads(1)  # of this thread alone: all groups are busy
-            mind, first = Mind(self.game, net, remember=True), int(group.slots[0])
-            return [group.step(mind.search(group.states, how, key(seed, first, k))) for k in range(moves)]
+            mind = Mind(self.game, net, remember=True)
+            return [group.step(mind.search(group.states, how, group.keys(), group.length)) for _ in range(moves)]
 
         with ThreadPoolExecutor(min(threads, len(self.groups))) as pool:
             rows = [part for parts in pool.map(go, self.groups) for part in parts]
