@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         for one in players:
             one.player.close()
     games = {pair: [one for one in found if 2 * one.opening < args.games] for pair, found in games.items()}
-    found = summary(names, games, names.index(args.anchor) if args.anchor else 0, args.seed)
+    found = summary(game, names, games, names.index(args.anchor) if args.anchor else 0, args.seed)
     content = {"match": str(folder), "game": game.facts["game"], "openings": plies, **found}
     write_summary(folder, {**order, **content})
     answer(args, content, "\n".join(lines(game, content)))
@@ -220,13 +220,13 @@ def sgf_of(game: Game, row: Mapping[str, Any]) -> str:
 # What came of it.
 
 
-def summary(names: Sequence[str], games: Games, anchor: int, seed: int) -> dict[str, Any]:
+def summary(game: Game, names: Sequence[str], games: Games, anchor: int, seed: int) -> dict[str, Any]:
     """Ratings and points of each player, the best first; the pairings; how many games were different."""
     import numpy as np
 
     from ..core.source import key
     from ..parts.elo import rated
-    from ..worlds.games.arena import in_pairs
+    from ..worlds.games.arena import distinct, in_pairs
 
     pairs = {pair: in_pairs(found) for pair, found in games.items()}
     found = rated(len(names), pairs, np.random.default_rng(key("elo", seed)), anchor)
@@ -237,7 +237,7 @@ def summary(names: Sequence[str], games: Games, anchor: int, seed: int) -> dict[
     ]  # fmt: skip
     order = sorted(range(len(names)), key=lambda k: (-found[k].value, -players[k]["points"]))
     pairings = [{"players": [names[i], names[j]], **tally([(one, 0) for one in each]),
-                 "distinct": len({one.line for one in each}), "forfeits": sum(bool(one.forfeit) for one in each)}
+                 "distinct": distinct(game, each), "forfeits": sum(bool(one.forfeit) for one in each)}
                 for (i, j), each in games.items()]  # fmt: skip
     every = [one for each in games.values() for one in each]
     return {"anchor": names[anchor], "players": [players[k] for k in order], "pairings": pairings,
