@@ -276,3 +276,12 @@ def test_the_studio_judges_moves(desk: Any) -> None:
     assert loaded["items"][0]["value"]["board"] == [[2, 0, 0], [0, 1, 0], [0, 0, 0]]
     with pytest.raises(UserError, match="a move that the rules allow"):
         acts.act(desk, {"do": "move", "run": "boards-1"}, b"(;GM[4]SZ[3]GN[x];B[bb];W[bb])")
+
+
+def test_a_game_without_a_board_is_played_in_the_terminal(desk: Any, trained: Path) -> None:
+    pytest.importorskip("pyspiel")
+    one = load(str(trained / "boards-1"), page_name=FILE)
+    facts = game("openspiel:breakthrough(rows=4,columns=4)").facts
+    desk.trained = lambda run: one._replace(facts=facts)
+    with pytest.raises(UserError, match="a game whose moves lay stones on a board, got Breakthrough"):
+        acts.act(desk, {"do": "move", "run": "boards-1"}, b"")
