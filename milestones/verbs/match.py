@@ -44,7 +44,7 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..core.errors import UserError, nearest
-    from ..core.folder import held
+    from ..core.folder import held, write_json
     from ..worlds.games.arena import usual_plies
     from .players import seated
 
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     games = {pair: [one for one in found if 2 * one.opening < args.games] for pair, found in games.items()}
     found = summary(game, names, games, names.index(args.anchor) if args.anchor else 0, args.seed)
     content = {"match": str(folder), "game": game.facts["game"], "openings": plies, **found}
-    write_summary(folder, {**order, **content})
+    write_json(folder / "match.json", {**order, **content})
     answer(args, content, "\n".join(lines(game, content)))
     return 0
 
@@ -208,13 +208,17 @@ def sgf_of(game: Game, row: Mapping[str, Any]) -> str:
 
     import numpy as np
 
+    from ..core.errors import UserError
     from ..media import Board
     from ..worlds.games.analysis import state_after
 
     board = game.board(state_after(game, row["line"]), row["line"])
     note = f"{row['began']} ({board.pieces[0]}) - {row['other']} ({board.pieces[-1]}): {row['result']}"
-    text = replace(board, note=f"{note}{'; forfeit: ' + row['forfeit'] if row['forfeit'] else ''}").sgf()
-    return text if np.array_equal(Board.decoded(text.encode(), "sgf").cells, board.cells) else ""
+    try:
+        text = replace(board, note=f"{note}{'; forfeit: ' + row['forfeit'] if row['forfeit'] else ''}").sgf()
+        return text if np.array_equal(Board.decoded(text.encode(), "sgf").cells, board.cells) else ""
+    except UserError:  # pieces of many kinds
+        return ""
 
 
 # What came of it.
@@ -255,12 +259,6 @@ def tally(games: Sequence[tuple[Played, int]]) -> dict[str, Any]:
     points = [one.points if side == 0 else 1 - one.points for one, side in games]
     return {"points": sum(points), "games": len(points), "won": points.count(1), "drawn": points.count(0.5),
             "lost": points.count(0)}  # fmt: skip
-
-
-def write_summary(folder: Path, content: dict[str, Any]) -> None:
-    from ..core.folder import write_json
-
-    write_json(folder / "match.json", content)
 
 
 def lines(game: Game, content: dict[str, Any]) -> list[str]:
