@@ -144,14 +144,15 @@ def run(args: argparse.Namespace, trained: Trained) -> int:
             raise UserError(want, args.record, "For example --record game.sgf", "play")
         unused(Path(args.record), args.overwrite, "record")
     game = game_of(trained)
-    mine = named(trained, split(args.run, args.simulations)[1]).player
+    count = split(args.run, args.simulations)[1]
+    mine = named(trained, count).player
     if args.human or (sys.stdin is not None and sys.stdin.isatty() and not args.opponent and not args.json):
-        games = [human(args, trained, Table(game, args.moves), mine)]
+        games = [human(args, trained, Table(game, args.moves), mine, count)]
     else:
         games = list(watched(args, game, mine))
     if args.record:
         keep(Path(args.record), games)
-    content = {"run": str(trained.folder), "game": game.facts["game"], "simulations": args.simulations,
+    content = {"run": str(trained.folder), "game": game.facts["game"], "simulations": count,
                "record": args.record or None, "games": [one.plain() for one in games]}  # fmt: skip
     text = [str(one) if one.players.count("you") else f"{drawn(one.table)}\n\n{one}" for one in games]
     answer(args, content, "\n".join([*text, *[f"record: {args.record}"] * bool(args.record)]))
@@ -213,7 +214,7 @@ def rival(args: argparse.Namespace, game: Game) -> Player:
 # You against the run.
 
 
-def human(args: argparse.Namespace, trained: Trained, table: Table, mine: Player) -> Ended:
+def human(args: argparse.Namespace, trained: Trained, table: Table, mine: Player, count: int) -> Ended:
     """A game of whoever types against the run, to its end or until it is left."""
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")
@@ -235,7 +236,7 @@ def human(args: argparse.Namespace, trained: Trained, table: Table, mine: Player
                 say("you have no move, and pass")
                 table.play(table.legal[0])
             else:
-                end = typed(trained, table, start, args.simulations)
+                end = typed(trained, table, start, count)
     except KeyboardInterrupt:
         end = INTERRUPTED
         say()
