@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, UInt8, UInt64
@@ -27,6 +27,7 @@ class Turn(NamedTuple):
     value: Float32[np.ndarray, "N"]  # for the one to move: -1 lost, 0 drawn, 1 won; 0 where the game goes on
 
 
+@runtime_checkable
 class Game(Protocol):
     """Rules of a game of two players who take turns, see everything, and of whom one wins what the other loses.
 
@@ -53,7 +54,7 @@ class Game(Protocol):
 
     def turn(self, states: UInt64[np.ndarray, "N W"]) -> Turn: ...
 
-    def planes(self, states: UInt64[np.ndarray, "N W"]) -> UInt8[np.ndarray, "N C H W"]:
+    def planes(self, states: UInt64[np.ndarray, "N _"]) -> UInt8[np.ndarray, "N C H W"]:
         """What a net sees, from the side of the one to move: own stones, the other's, and what the game needs."""
         ...
 
@@ -127,7 +128,7 @@ class Stones:
     def turn(self, states: UInt64[np.ndarray, "N W"]) -> Turn:
         return Turn(*self.rules.turn(np.ascontiguousarray(states), *self.rules.tables))
 
-    def planes(self, states: UInt64[np.ndarray, "N W"]) -> UInt8[np.ndarray, "N C H W"]:
+    def planes(self, states: UInt64[np.ndarray, "N _"]) -> UInt8[np.ndarray, "N C H W"]:
         return self.rules.planes(np.ascontiguousarray(states), *self.rules.tables)
 
     def mover(self, states: UInt64[np.ndarray, "N W"]) -> Int64[np.ndarray, "N"]:
