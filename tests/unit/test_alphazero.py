@@ -27,8 +27,8 @@ from milestones.worlds.games.window import Examples
 
 CPU = torch.device("cpu")
 TINY = {"blocks": 1, "channels": 8, "together": 12, "abreast": 6, "moves": 3, "simulations": 6, "few": 3, "batch": 16,
-        "first": 60, "rows": 200, "steps": 10, "looks": 2, "examined": 2, "searched": 4, "tested": 3,
-        "pairs": 1}  # fmt: skip
+        "first": 60, "rows": 200, "steps": 30, "looks": 2, "examined": 2, "searched": 4, "tested": 3,
+        "pairs": 1, "reuse": 1.0}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
