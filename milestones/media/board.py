@@ -46,6 +46,8 @@ class Board:
     tree: Sequence[Any] = ()
     note: str = ""  # who has won; a comment
     wish: Move | None = None  # what the piece to move would play: a page that plays judges it, plays it and replies
+    down: bool = False  # points are named from the top, with the letter i, as players of othello and hex do
+    hexagons: bool = False  # cells have six neighbours: each row lies half a cell further right than that above
 
     def __post_init__(self) -> None:
         shape = self.cells.shape
@@ -84,12 +86,14 @@ class Board:
             assert type(turn) is int and 0 <= turn <= len(pieces)
             moves, setup = ([_move(m, cells.shape, len(pieces)) for m in value[key]] for key in ("moves", "setup"))
             game, crossings, note = str(value["game"])[:60], value["crossings"] is True, str(value.get("note", ""))
+            down, hexagons = (value.get(key) is True for key in ("down", "hexagons"))
             wish = value.get("wish")
             wish = None if wish is None else _move(wish, cells.shape, len(pieces))
         except (AssertionError, LookupError, TypeError, ValueError, OverflowError):
             raise UserError("a board: rows of pieces, whose turn it is, the moves so far",
                             f"{type(value).__name__} of another form", "Begin a new game") from None  # fmt: skip
-        return cls(cells, pieces, turn, moves, setup, game, crossings, note=note[:2000], wish=wish)
+        return cls(cells, pieces, turn, moves, setup, game, crossings, note=note[:2000], wish=wish, down=down,
+                   hexagons=hexagons)  # fmt: skip
 
     def sgf(self) -> str:
         """The game as SGF."""
@@ -98,8 +102,8 @@ class Board:
         return write_sgf(self)
 
     def spot(self, row: int, column: int) -> str:
-        """The name of a point, as go players and chess players write it: column letter without i, rows from below."""
-        return spot(row, column, self.cells.shape[0])
+        """The name of a point, see `spot`."""
+        return spot(row, column, self.cells.shape[0], self.down)
 
     def encode(self) -> tuple[str, bytes]:
         """JSON of the position."""
@@ -114,23 +118,27 @@ class Board:
             "moves": [list(move) for move in self.moves], "setup": [list(move) for move in self.setup],
             "game": self.game, "crossings": self.crossings, **heats,
             "win": None if self.win is None else finite([self.win])[0],
-            "tree": _pruned(self.tree, [MOST_NODES]), "note": self.note,
+            "tree": _pruned(self.tree, [MOST_NODES]), "note": self.note, "down": self.down, "hexagons": self.hexagons,
         }  # fmt: skip
 
     def __str__(self) -> str:
         signs = "." + "XO" if len(self.pieces) <= 2 else "." + "".join(name[0] for name in self.pieces)
         lines = [" ".join(signs[cell] for cell in row) for row in self.cells.tolist()]
+        lines = [" " * k + line for k, line in enumerate(lines)] if self.hexagons else lines
         told = [self.note] if self.note else [f"{self.pieces[self.turn - 1]} to move"] if self.turn else []
         told += [f"{self.pieces[0]} wins with {100 * self.win:.0f} %"] if self.win is not None else []
         return "\n".join([*lines, "; ".join(told)]).rstrip()
 
 
-def spot(row: int, column: int, rows: int) -> str:
-    """The name of a point on a board of so many rows: "C3"; "pass" for row -1."""
-    letters = "ABCDEFGHJKLMNOPQRSTUVWXYZ"
+def spot(row: int, column: int, rows: int, down: bool = False) -> str:
+    """The name of a point on a board of so many rows: "C3"; "pass" for row -1. As go players write it, rows are counted
+    from below and the letter i is left out; `down`: from the top, and it is not."""
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if down else "ABCDEFGHJKLMNOPQRSTUVWXYZ"
     if row < 0:
         return "pass"
-    return f"{letters[column // 25 - 1] if column >= 25 else ''}{letters[column % 25]}{rows - row}"
+    wide = len(letters)
+    first = letters[column // wide - 1] if column >= wide else ""
+    return f"{first}{letters[column % wide]}{row + 1 if down else rows - row}"
 
 
 def _move(value: Any, shape: tuple[int, ...], pieces: int) -> Move:

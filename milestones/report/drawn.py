@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..media.board import spot
 from .pictures import (
     _INK,
     _MUTED,
@@ -140,21 +141,28 @@ def board(title: str, media: dict[str, Any]) -> str:
     given = media.get("pieces")
     pieces = [str(name) for name in given] if isinstance(given, list) else []
     edge = 0 if media.get("crossings") is True else 0.5
+    down, lean = media.get("down") is True, 0.5 * (media.get("hexagons") is True)
 
     def paint(canvas: Any) -> None:
         axes = canvas.add_axes((0.1, 0.1, 0.85, 0.85))
-        axes.hlines(np.arange(rows + 2 * edge) - edge, -edge, columns - 1 + edge, _MUTED, linewidth=0.6)
-        axes.vlines(np.arange(columns + 2 * edge) - edge, -edge, rows - 1 + edge, _MUTED, linewidth=0.6)
-        size = 200 / max(rows, columns)
+        if lean:
+            row, column = (at.reshape(-1) for at in np.indices(table.shape))
+            axes.plot(column + lean * row, row, ".", color=_MUTED, markersize=2)
+        else:
+            axes.hlines(np.arange(rows + 2 * edge) - edge, -edge, columns - 1 + edge, _MUTED, linewidth=0.6)
+            axes.vlines(np.arange(columns + 2 * edge) - edge, -edge, rows - 1 + edge, _MUTED, linewidth=0.6)
+        size = 200 / max(rows, columns + lean * (rows - 1))
         for (row, column), piece in np.ndenumerate(table.astype(int)):
             if piece in (1, 2):
                 look = {"color": _INK if piece == 1 else _PAPER, "markeredgecolor": _INK, "markersize": 0.85 * size}
-                axes.plot(column, row, "o", **look)
+                axes.plot(column + lean * row, row, "o", **look)
             elif piece:
-                axes.text(column, row, str(piece), ha="center", va="center")
-        axes.set(xlim=(-0.7, columns - 0.3), ylim=(rows - 0.3, -0.7), aspect="equal")
-        axes.set_xticks(range(columns), [("ABCDEFGHJKLMNOPQRSTUVWXYZ" * 3)[k] for k in range(columns)], fontsize=6)
-        axes.set_yticks(range(rows), [str(rows - k) for k in range(rows)], fontsize=6)
+                axes.text(column + lean * row, row, str(piece), ha="center", va="center")
+        wide = columns + lean * (rows - 1)
+        axes.set(xlim=(-0.7, wide - 0.3), ylim=(rows - 0.3, -0.7), aspect="equal")
+        names = [spot(0, k, 1, down)[:-1] for k in range(columns)]
+        axes.set_xticks(np.arange(columns) + lean * (rows - 1), names, fontsize=6)
+        axes.set_yticks(range(rows), [str(k + 1 if down else rows - k) for k in range(rows)], fontsize=6)
         axes.grid(False)
 
     note = "dark: {}, light: {}".format(*(words(name, 40) for name in pieces[:2])) if len(pieces) >= 2 else ""

@@ -14,7 +14,11 @@ from typing import Any
 
 from .words import answer
 
-EXTRAS = {"tables": ("pandas", "pyarrow", "sklearn"), "rl": ("gymnasium", "ale_py", "Box2D", "pygame")}
+EXTRAS = {
+    "tables": ("pandas", "pyarrow", "sklearn"),
+    "rl": ("gymnasium", "ale_py", "Box2D", "pygame"),
+    "games": ("numba", "pyspiel"),
+}
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:

@@ -175,6 +175,8 @@ def test_a_board_from_elsewhere_is_checked(change: dict[str, object]) -> None:
 def test_names_of_points() -> None:
     assert [spot(18, 0, 19), spot(0, 8, 19), spot(0, 18, 19), spot(-1, -1, 19)] == ["A1", "J19", "T19", "pass"]
     assert spot(0, 25, 52) == "AA52" and Board.empty(3, 3, "x").spot(2, 1) == "B1"
+    assert [spot(0, 0, 11, True), spot(10, 8, 11, True), spot(-1, -1, 11, True)] == ["A1", "I11", "pass"]
+    assert spot(0, 26, 52, True) == "AA1" and Board(np.zeros((3, 3), int), down=True).spot(2, 1) == "B3"
 
 
 def test_files_of_boards_are_read(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 // the chance to win, the tree of its search.
 import { h } from "./dom.js";
 
-const LETTERS = "ABCDEFGHJKLMNOPQRSTUVWXYZ";
-export const spot = (row, column, rows) => (row < 0 ? "pass" : `${column >= 25 ? LETTERS[Math.floor(column / 25) - 1] : ""}${LETTERS[column % 25]}${rows - row}`);
+/** The name of a point. `down`: counted from the top, and with the letter i. */
+export const spot = (row, column, rows, down = false) => {
+  const letters = down ? "ABCDEFGHIJKLMNOPQRSTUVWXYZ" : "ABCDEFGHJKLMNOPQRSTUVWXYZ", wide = letters.length;
+  return row < 0 ? "pass" : `${column >= wide ? letters[Math.floor(column / wide) - 1] : ""}${letters[column % wide]}${down ? row + 1 : rows - row}`;
+};
 
 function s(tag, attributes, ...children) {
   const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -15,45 +18,53 @@ function s(tag, attributes, ...children) {
 function stone(piece, name, x, y) {
   if (/^(cross|x)$/i.test(name)) return s("path", { d: `M${x - .28} ${y - .28}l.56 .56m0 -.56l-.56 .56`, class: "cross" });
   if (/^(nought|circle|o)$/i.test(name)) return s("circle", { cx: x, cy: y, r: .29, class: "nought" });
-  if (piece <= 2) return s("circle", { cx: x, cy: y, r: .45, class: `stone p${piece}` });
+  if (piece <= 2) return s("circle", { cx: x, cy: y, r: .45, class: `stone p${piece}${/^(yellow|red)$/i.test(name) ? ` ${name.toLowerCase()}` : ""}` });
   return s("text", { x, y: y + .2, class: "letter" }, name.slice(0, 2));
 }
 
 /** The board of a value. With `play(row, column)` it is played by click, or by arrow keys and Enter. `map` is "policy",
  *  "visits" or "". Returns an element. */
 export function position(value, { play, map = value.visits ? "visits" : value.policy ? "policy" : "" } = {}) {
-  const rows = value.board.length, columns = value.board[0].length, edge = value.crossings ? 0 : .5, drawing = s("svg", {
-    viewBox: `-1.3 -.8 ${columns + 1.6} ${rows + 1.2}`, class: "board", role: play ? "application" : "img", tabindex: play ? 0 : -1 });
+  const rows = value.board.length, columns = value.board[0].length, edge = value.crossings ? 0 : .5;
+  const lean = value.hexagons ? .5 : 0, X = (row, column) => column + lean * row, third = 1 / 3, drawing = s("svg", {
+    viewBox: `-1.3 -.8 ${X(rows - 1, columns) + 1.6} ${rows + 1.2}`, class: "board", role: play ? "application" : "img", tabindex: play ? 0 : -1 });
   const lines = [];
-  for (let i = 0; i <= rows - 1 + 2 * edge; i++) lines.push(`M${-edge} ${i - edge}h${columns - 1 + 2 * edge}`);
-  for (let i = 0; i <= columns - 1 + 2 * edge; i++) lines.push(`M${i - edge} ${-edge}v${rows - 1 + 2 * edge}`);
+  if (value.hexagons) for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) lines.push(`M${X(r, c)} ${r - 2 * third}l.5 ${third}v${2 * third}l-.5 ${third}l-.5 ${-third}v${-2 * third}z`);
+  else {
+    for (let i = 0; i <= rows - 1 + 2 * edge; i++) lines.push(`M${-edge} ${i - edge}h${columns - 1 + 2 * edge}`);
+    for (let i = 0; i <= columns - 1 + 2 * edge; i++) lines.push(`M${i - edge} ${-edge}v${rows - 1 + 2 * edge}`);
+  }
   drawing.append(s("path", { d: lines.join(""), class: "lines" }));
+  if (value.hexagons) { // the shores, in the colours of those who join them
+    const above = `l.5 ${-third}l.5 ${third}`.repeat(columns), below = `l.5 ${third}l.5 ${-third}`.repeat(columns), side = `v${2 * third}` + `l.5 ${third}v${2 * third}`.repeat(rows - 1);
+    drawing.append(s("path", { d: `M-.5 ${-third}${above}M${X(rows - 1, -.5)} ${rows - 1 + third}${below}`, class: "shore first" }), s("path", { d: `M-.5 ${-third}${side}M${columns - .5} ${-third}${side}`, class: "shore second" }));
+  }
   if (value.crossings && rows === columns && rows >= 9) {
     const far = rows > 11 ? 3 : 2, stars = rows % 2 ? [far, (rows - 1) / 2, rows - 1 - far] : [far, rows - 1 - far];
     for (const r of stars) for (const c of stars) drawing.append(s("circle", { cx: c, cy: r, r: .09, class: "star" }));
   }
-  for (let c = 0; c < columns; c++) drawing.append(s("text", { x: c, y: rows - .02, class: "name" }, spot(0, c, 1).slice(0, -1)));
-  for (let r = 0; r < rows; r++) drawing.append(s("text", { x: -1, y: r + .13, class: "name" }, String(rows - r)));
+  for (let c = 0; c < columns; c++) drawing.append(s("text", { x: X(rows - 1, c), y: rows - .02, class: "name" }, spot(0, c, 1, value.down).slice(0, -1)));
+  for (let r = 0; r < rows; r++) drawing.append(s("text", { x: X(r, -1), y: r + .13, class: "name" }, String(value.down ? r + 1 : rows - r)));
   const heat = value[map], top = heat ? Math.max(...heat.flat(), 1e-9) : 1, sum = heat && map === "visits" ? heat.flat().reduce((a, b) => a + b, 0) || 1 : 1;
   value.board.forEach((line, r) => line.forEach((piece, c) => {
-    if (piece) drawing.append(stone(piece, value.pieces[piece - 1], c, r));
+    if (piece) drawing.append(stone(piece, value.pieces[piece - 1], X(r, c), r));
     const v = heat?.[r]?.[c];
     if (v > 0) {
-      drawing.append(s("circle", { cx: c, cy: r, r: .12 + .3 * Math.sqrt(v / top), class: piece ? "map ring" : "map" }));
-      if (columns <= 13 && v / sum >= .005 && !piece) drawing.append(s("text", { x: c, y: r + .1, class: "share" }, String(Math.round(100 * v / sum))));
+      drawing.append(s("circle", { cx: X(r, c), cy: r, r: .12 + .3 * Math.sqrt(v / top), class: piece ? "map ring" : "map" }));
+      if (columns <= 13 && v / sum >= .005 && !piece) drawing.append(s("text", { x: X(r, c), y: r + .1, class: "share" }, String(Math.round(100 * v / sum))));
     }
   }));
   const last = value.moves.at(-1);
-  if (last && last[1] >= 0) drawing.append(s("rect", { x: last[2] - .48, y: last[1] - .48, width: .96, height: .96, rx: .1, class: "last" }));
+  if (last && last[1] >= 0) drawing.append(s("rect", { x: X(last[1], last[2]) - .48, y: last[1] - .48, width: .96, height: .96, rx: .1, class: "last" }));
   const said = h("p.soft.small", { role: "status" }), name = `${value.game}, ${rows} by ${columns}`;
-  const shown = h("p.small", value.note || (value.turn ? `${value.pieces[value.turn - 1]} to move` : "the game is over"), last ? `; last move ${spot(last[1], last[2], rows)}` : "");
+  const shown = h("p.small", value.note || (value.turn ? `${value.pieces[value.turn - 1]} to move` : "the game is over"), last ? `; last move ${spot(last[1], last[2], rows, value.down)}` : "");
   drawing.setAttribute("aria-label", play ? `${name}. Arrow keys choose a point, Enter plays it` : name);
   if (play) {
     let at = play.at || [Math.floor(rows / 2), Math.floor(columns / 2)];
     const mark = s("rect", { width: .9, height: .9, rx: .12, class: "at" });
     drawing.append(mark);
-    const go = (r, c) => { at = play.at = [Math.max(0, Math.min(rows - 1, r)), Math.max(0, Math.min(columns - 1, c))]; mark.setAttribute("x", at[1] - .45); mark.setAttribute("y", at[0] - .45);
-      const piece = value.board[at[0]][at[1]]; said.textContent = `${spot(...at, rows)}: ${piece ? value.pieces[piece - 1] : "empty"}${heat?.[at[0]]?.[at[1]] ? `, ${(100 * heat[at[0]][at[1]] / sum).toFixed(1)} %` : ""}`; };
+    const go = (r, c) => { at = play.at = [Math.max(0, Math.min(rows - 1, r)), Math.max(0, Math.min(columns - 1, c))]; mark.setAttribute("x", X(...at) - .45); mark.setAttribute("y", at[0] - .45);
+      const piece = value.board[at[0]][at[1]]; said.textContent = `${spot(...at, rows, value.down)}: ${piece ? value.pieces[piece - 1] : "empty"}${heat?.[at[0]]?.[at[1]] ? `, ${(100 * heat[at[0]][at[1]] / sum).toFixed(1)} %` : ""}`; };
     go(...at);
     said.textContent = "Click a point, or choose one with the arrow keys and press Enter.";
     drawing.addEventListener("keydown", (event) => {
@@ -62,7 +73,7 @@ export function position(value, { play, map = value.visits ? "visits" : value.po
       if (event.key === "Enter" || event.key === " ") { event.preventDefault(); play(...at); }
     });
     drawing.addEventListener("click", (event) => {
-      const spotted = new DOMPoint(event.clientX, event.clientY).matrixTransform(drawing.getScreenCTM().inverse()), [c, r] = [Math.round(spotted.x), Math.round(spotted.y)];
+      const spotted = new DOMPoint(event.clientX, event.clientY).matrixTransform(drawing.getScreenCTM().inverse()), r = Math.round(spotted.y), c = Math.round(spotted.x - lean * r);
       if (r >= 0 && c >= 0 && r < rows && c < columns) { go(r, c); play(r, c); }
     });
   }
