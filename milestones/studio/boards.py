@@ -26,20 +26,24 @@ NONE = -128  # the solver's word for a move that is not allowed
 def answered(desk: Desk, trained: Trained, ask: Mapping[str, Any], payload: bytes) -> Answer:
     """A new board; or one from an SGF file; or, to a board, the run's reply, or with "only" what it thinks, or with
     "solver" what each move is worth. UserError: moves that the rules do not allow, a game that nobody has solved."""
-    game = game_of(trained)
+    game, who = game_of(trained), trained.entry.name
+    start = game.begin(1)
+    if game.cell(int(game.turn(start).legal[0].argmax()), start[0])[0] < 0:
+        do = "Play it in the terminal: milestones play"
+        raise UserError("a game whose moves lay stones on a board", str(game.facts["title"]), do, who)
     if payload:
         board = replace(Board.decoded(payload, "your file"), wish=None)
         moves = moves_of(game, board)
         return told(desk, game, {"board": game.board(state_after(game, moves), moves)})
     if ask.get("board") is None:
-        return told(desk, game, {"board": game.board(game.begin(1)[0])})
+        return told(desk, game, {"board": game.board(start[0])})
     board = Board.of(ask["board"])
     if ask.get("solver"):
         moves = moves_of(game, replace(board, wish=None))
         return Answer({"worth": worths(desk, game, state_after(game, moves))})
     count = ask.get("simulations", SIMULATIONS)
     if type(count) is not int or not 1 <= count <= MOST:
-        raise UserError(f"simulations from 1 to {MOST:,}", f"{count!r}"[:40], "Choose one of the list", trained.entry.name)
+        raise UserError(f"simulations from 1 to {MOST:,}", f"{count!r}"[:40], "Choose one of the list", who)
     if ask.get("only"):
         moves = moves_of(game, replace(board, wish=None))
         state = state_after(game, moves)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..worlds.games.opponents import Player
 
 SIGNS = ".XO"
+PASS = "pass"
 HELP = "a move by its name; moves: all of them; hint: what the run would do; undo: take back; board; quit"
 WRITTEN = (".json", ".sgf")
 LEFT, INTERRUPTED = "left", "interrupted"  # instead of a game's end
@@ -70,6 +71,15 @@ class Table:
         value = float(turn.value[0]) * (1 if self.mover == 0 else -1)
         return "*" if not turn.ended[0] else "1/2" if not value else "1-0" if value > 0 else "0-1"
 
+    @property
+    def names(self) -> list[str]:
+        """The moves that were made."""
+        return [self.game.name(move, state[0]) for move, state in zip(self.line, self.states[:-1], strict=True)]
+
+    def name(self, move: int) -> str:
+        """A move that is allowed now."""
+        return self.game.name(move, self.state[0])
+
     def play(self, move: int) -> None:
         """Make a move, which is allowed."""
         import numpy as np
@@ -87,9 +97,10 @@ class Table:
         import numpy as np
 
         from ..core.source import key
+        from ..parts.keyed import keys
         from ..worlds.games.arena import asked
 
-        seeds = np.array([key("play", seed, len(self.line))], np.int64)
+        seeds = keys(key("play", seed), np.zeros(1, np.int64), np.array([len(self.line)]))
         legal = self.game.turn(self.state).legal
         moves, (reason,) = asked(self.game, player, self.state, [tuple(self.line)], seeds, legal)
         if not reason:
@@ -107,16 +118,15 @@ class Ended(NamedTuple):
 
     def plain(self) -> dict[str, Any]:
         """The game for JSON."""
-        name = self.table.game.name
-        return {"players": list(self.players), "moves": [name(move) for move in self.table.line],
+        return {"players": list(self.players), "moves": self.table.names,
                 "line": list(self.table.line), "result": self.result, "end": self.end}  # fmt: skip
 
     def __str__(self) -> str:
-        pieces, names = self.table.game.facts["pieces"], " ".join(map(self.table.game.name, self.table.line))
+        pieces = self.table.game.facts["pieces"]
         who = " - ".join(f"{name} ({piece})" for name, piece in zip(self.players, pieces, strict=True))
         won = {"1-0": f"{self.players[0]} won", "0-1": f"{self.players[1]} won", "1/2": "a draw", "*": "not over"}
         end = f"; {self.end}" if self.end else ""
-        return f"{who}: {won[self.result]} after {len(self.table.line)} moves{end}\n{names}"
+        return f"{who}: {won[self.result]} after {len(self.table.line)} moves{end}\n{' '.join(self.table.names)}".rstrip()
 
 
 def run(args: argparse.Namespace, trained: Trained) -> int:
@@ -134,14 +144,15 @@ def run(args: argparse.Namespace, trained: Trained) -> int:
             raise UserError(want, args.record, "For example --record game.sgf", "play")
         unused(Path(args.record), args.overwrite, "record")
     game = game_of(trained)
-    mine = named(trained, split(args.run, args.simulations)[1]).player
+    count = split(args.run, args.simulations)[1]
+    mine = named(trained, count).player
     if args.human or (sys.stdin is not None and sys.stdin.isatty() and not args.opponent and not args.json):
-        games = [human(args, trained, Table(game, args.moves), mine)]
+        games = [human(args, trained, Table(game, args.moves), mine, count)]
     else:
         games = list(watched(args, game, mine))
     if args.record:
         keep(Path(args.record), games)
-    content = {"run": str(trained.folder), "game": game.facts["game"], "simulations": args.simulations,
+    content = {"run": str(trained.folder), "game": game.facts["game"], "simulations": count,
                "record": args.record or None, "games": [one.plain() for one in games]}  # fmt: skip
     text = [str(one) if one.players.count("you") else f"{drawn(one.table)}\n\n{one}" for one in games]
     answer(args, content, "\n".join([*text, *[f"record: {args.record}"] * bool(args.record)]))
@@ -203,7 +214,7 @@ def rival(args: argparse.Namespace, game: Game) -> Player:
 # You against the run.
 
 
-def human(args: argparse.Namespace, trained: Trained, table: Table, mine: Player) -> Ended:
+def human(args: argparse.Namespace, trained: Trained, table: Table, mine: Player, count: int) -> Ended:
     """A game of whoever types against the run, to its end or until it is left."""
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")
@@ -220,12 +231,12 @@ def human(args: argparse.Namespace, trained: Trained, table: Table, mine: Player
             if table.mover != you:
                 reason = table.ask(mine, args.seed)
                 end = f"{mine.name} forfeits: {reason}" if reason else ""
-                say(end or f"{mine.name}: {game.name(table.line[-1])}")
-            elif [game.name(move) for move in table.legal] == ["pass"]:
+                say(end or f"{mine.name}: {table.names[-1]}")
+            elif [table.name(move) for move in table.legal] == [PASS]:
                 say("you have no move, and pass")
                 table.play(table.legal[0])
             else:
-                end = typed(trained, table, start, args.simulations)
+                end = typed(trained, table, start, count)
     except KeyboardInterrupt:
         end = INTERRUPTED
         say()
@@ -243,7 +254,7 @@ def typed(trained: Trained, table: Table, start: int, simulations: int) -> str:
     sys.stderr.flush()
     text = sys.stdin.readline()
     word = text.strip().lower()
-    legal = {table.game.name(move).lower(): move for move in table.legal}
+    legal = {table.name(move).lower(): move for move in table.legal}
     if word in legal:
         table.play(legal[word])
     elif not text or word in ("quit", "exit", "q"):
@@ -262,8 +273,11 @@ def typed(trained: Trained, table: Table, start: int, simulations: int) -> str:
         say(HELP)
     else:
         try:
-            table.game.parse(word, table.state[0])
-            say(f"one move at a time, as {next(iter(legal))}; {HELP}")
+            found = table.game.parse(text.strip(), table.state[0])
+            if len(found) == 1:
+                table.play(found[0])
+            else:
+                say(f"one move at a time, as {next(iter(legal))}; {HELP}")
         except UserError as problem:
             say(f"expected {problem.expected}, got {problem.got}; or one of: moves, hint, undo, board, quit")
     return ""
@@ -273,8 +287,7 @@ def taken_back(table: Table, start: int) -> bool:
     """Take back the last move of the one whose turn it is, and what followed; False: there is none since `start`."""
     game, you = table.game, table.mover
     for k in range(len(table.line) - 1, start - 1, -1):
-        forced = game.name(table.line[k]) == "pass"
-        if int(game.mover(table.states[k])[0]) == you and not forced:
+        if int(game.mover(table.states[k])[0]) == you and table.names[k] != PASS:
             while len(table.line) > k:
                 table.back()
             return True
@@ -299,10 +312,13 @@ def hint(trained: Trained, table: Table, simulations: int) -> str:
     for move in np.argsort(-share, kind="stable")[:5].tolist():
         if visits[move]:
             won = 50 + 50 * float(thought.q[0, move])
-            text.append(f"{game.name(move)}: {visits[move]} visits, policy {100 * policy[move]:.0f} %, wins {won:.0f} %")
+            text.append(f"{table.name(move)}: {visits[move]} visits, policy {100 * policy[move]:.0f} %, wins {won:.0f} %")
+    line = Table(game)
+    for move in [*table.line, *thought.line[0]]:
+        line.play(move)
     told = "proved" if thought.exact[0] else f"{simulations} simulations"
     text.append(f"you win with {50 + 50 * float(thought.value[0]):.0f} % ({told}); expected: "
-                f"{' '.join(map(game.name, thought.line[0]))}")  # fmt: skip
+                f"{' '.join(line.names[len(table.line) :])}")  # fmt: skip
     return "\n".join(text)
 
 
@@ -318,23 +334,24 @@ def drawn(table: Table, values: np.ndarray | None = None, title: str = "") -> st
     """The position in lines, the last stone in brackets; with `values` "A" the percent of each move where its stone would
     lie."""
     game, board = table.game, board_of(table)
+    note = board.note or f"{SIGNS[board.turn]} ({board.pieces[board.turn - 1]}) to move"
+    if not game.facts["rows"]:  # a game that nobody can draw here
+        return f"{title}\n{note}".strip()
     rows, columns = board.cells.shape
-    cells = [[f" {SIGNS[min(piece, 2)]} " for piece in line] for line in board.cells.tolist()]
-    if table.line:
-        row, column = game.cell(table.line[-1], table.states[-2][0])
-        if row >= 0:
-            cells[row][column] = f"({cells[row][column].strip()})"
+    signs = SIGNS if len(board.pieces) <= 2 else "." + "".join(name[0] for name in board.pieces)
+    cells = [[f" {signs[piece]} " for piece in line] for line in board.cells.tolist()]
+    row, column = game.cell(table.line[-1], table.states[-2][0]) if table.line else (-1, -1)
+    if row >= 0:
+        cells[row][column] = f"({cells[row][column].strip()})"
     for move in table.legal if values is not None else ():
         row, column = game.cell(move, table.state[0])
         if row >= 0 and values is not None and values[move] >= 0.005:
             cells[row][column] = f"{100 * values[move]:3.0f}"
     left, below = names_of(game, table)
-    wide = max(map(len, left))
-    text = [f"{' ' * 2 * r * board.hexagons}{left[r].rjust(wide)} {' '.join(cells[r])}".rstrip() for r in range(rows)]
-    ends = " " * (wide + 1 + 2 * rows * board.hexagons) + " ".join(name.center(3) for name in below)
-    head = [title] if title else []
-    note = [] if title else [board.note or f"{SIGNS[board.turn]} ({board.pieces[board.turn - 1]}) to move"]
-    return "\n".join([*head, *text, ends.rstrip(), *note])
+    wide, lean = max(map(len, left)), 2 * board.hexagons
+    text = [f"{' ' * lean * r}{left[r].rjust(wide)} {' '.join(cells[r])}".rstrip() for r in range(rows)]
+    ends = " " * (wide + 1 + lean * rows) + " ".join(name.center(3) for name in below)
+    return "\n".join([title, *text, ends.rstrip()] if title else [*text, ends.rstrip(), note])
 
 
 def names_of(game: Game, table: Table) -> tuple[list[str], list[str]]:

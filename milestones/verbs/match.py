@@ -44,7 +44,7 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..core.errors import UserError, nearest
-    from ..core.folder import held
+    from ..core.folder import held, write_json
     from ..worlds.games.arena import usual_plies
     from .players import seated
 
@@ -78,9 +78,9 @@ def run(args: argparse.Namespace) -> int:
         for one in players:
             one.player.close()
     games = {pair: [one for one in found if 2 * one.opening < args.games] for pair, found in games.items()}
-    found = summary(names, games, names.index(args.anchor) if args.anchor else 0, args.seed)
+    found = summary(game, names, games, names.index(args.anchor) if args.anchor else 0, args.seed)
     content = {"match": str(folder), "game": game.facts["game"], "openings": plies, **found}
-    write_summary(folder, {**order, **content})
+    write_json(folder / "match.json", {**order, **content})
     answer(args, content, "\n".join(lines(game, content)))
     return 0
 
@@ -208,25 +208,29 @@ def sgf_of(game: Game, row: Mapping[str, Any]) -> str:
 
     import numpy as np
 
+    from ..core.errors import UserError
     from ..media import Board
     from ..worlds.games.analysis import state_after
 
     board = game.board(state_after(game, row["line"]), row["line"])
     note = f"{row['began']} ({board.pieces[0]}) - {row['other']} ({board.pieces[-1]}): {row['result']}"
-    text = replace(board, note=f"{note}{'; forfeit: ' + row['forfeit'] if row['forfeit'] else ''}").sgf()
-    return text if np.array_equal(Board.decoded(text.encode(), "sgf").cells, board.cells) else ""
+    try:
+        text = replace(board, note=f"{note}{'; forfeit: ' + row['forfeit'] if row['forfeit'] else ''}").sgf()
+        return text if np.array_equal(Board.decoded(text.encode(), "sgf").cells, board.cells) else ""
+    except UserError:  # pieces of many kinds
+        return ""
 
 
 # What came of it.
 
 
-def summary(names: Sequence[str], games: Games, anchor: int, seed: int) -> dict[str, Any]:
+def summary(game: Game, names: Sequence[str], games: Games, anchor: int, seed: int) -> dict[str, Any]:
     """Ratings and points of each player, the best first; the pairings; how many games were different."""
     import numpy as np
 
     from ..core.source import key
     from ..parts.elo import rated
-    from ..worlds.games.arena import in_pairs
+    from ..worlds.games.arena import distinct, in_pairs
 
     pairs = {pair: in_pairs(found) for pair, found in games.items()}
     found = rated(len(names), pairs, np.random.default_rng(key("elo", seed)), anchor)
@@ -237,7 +241,7 @@ def summary(names: Sequence[str], games: Games, anchor: int, seed: int) -> dict[
     ]  # fmt: skip
     order = sorted(range(len(names)), key=lambda k: (-found[k].value, -players[k]["points"]))
     pairings = [{"players": [names[i], names[j]], **tally([(one, 0) for one in each]),
-                 "distinct": len({one.line for one in each}), "forfeits": sum(bool(one.forfeit) for one in each)}
+                 "distinct": distinct(game, each), "forfeits": sum(bool(one.forfeit) for one in each)}
                 for (i, j), each in games.items()]  # fmt: skip
     every = [one for each in games.values() for one in each]
     return {"anchor": names[anchor], "players": [players[k] for k in order], "pairings": pairings,
@@ -255,12 +259,6 @@ def tally(games: Sequence[tuple[Played, int]]) -> dict[str, Any]:
     points = [one.points if side == 0 else 1 - one.points for one, side in games]
     return {"points": sum(points), "games": len(points), "won": points.count(1), "drawn": points.count(0.5),
             "lost": points.count(0)}  # fmt: skip
-
-
-def write_summary(folder: Path, content: dict[str, Any]) -> None:
-    from ..core.folder import write_json
-
-    write_json(folder / "match.json", content)
 
 
 def lines(game: Game, content: dict[str, Any]) -> list[str]:

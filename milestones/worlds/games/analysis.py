@@ -76,7 +76,8 @@ def moves_of(game: Game, board: Board) -> list[int]:
     if board.cells.shape != (rows, columns):
         got = " x ".join(map(str, board.cells.shape))
         raise UserError(f"a board of {rows} x {columns} for {title}", f"one of {got}", "Choose another")
-    if board.setup or (board.cells.any() and not board.moves):
+    start = game.board(game.begin(1)[0]).cells
+    if board.setup or (not board.moves and not np.array_equal(board.cells, start)):
         want = f"a game of {title} from its beginning"
         raise UserError(want, "a position that was set up", "Give its moves")
     states, found = game.begin(1), list[int]()

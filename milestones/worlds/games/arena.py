@@ -7,14 +7,15 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Int64, UInt64
 
 from ...core.errors import UserError
 from ...core.score import Score
 from ...core.source import key
 from ...parts.elo import scored
+from ...parts.keyed import keys
 from .game import Game
-from .opponents import Player, States, among, mixed, opponent, winning
+from .opponents import Player, Seeds, States, among, opponent, winning
 
 TRIED = 64  # openings at a time
 PLAYOUTS = 64  # random games that say whether a position is balanced
@@ -39,8 +40,8 @@ def usual_plies(game: Game) -> int:
 
 
 def openings(game: Game, count: int, plies: int, seed: int) -> list[tuple[int, ...]]:
-    """So many openings of `plies` random moves: positions that are all different, in which nobody wins at once and
-    random games go to either side. Of a game with too few of them some have more moves, or are not balanced; if that is
+    """So many openings of `plies` random moves: positions of which none is another's mirror image, in which nobody wins at
+    once and random games go to either side. Of a game with too few of them some have more moves, or are not balanced; if that is
     not enough they come again. The first ones are the same for every count."""
     found, known = list[tuple[int, ...]](), set[bytes]()
     if plies == 0:
@@ -53,7 +54,7 @@ def openings(game: Game, count: int, plies: int, seed: int) -> list[tuple[int, .
             if balanced:
                 fits &= _balanced(game, states, key("balance", seed, more, turn))
             for row in np.flatnonzero(fits).tolist():
-                if (name := states[row].tobytes()) not in known:
+                if (name := _name(game, states[row])) not in known:
                     known.add(name)
                     found.append(tuple(lines[row].tolist()))
             fruitless = fruitless + 1 if len(found) == before else 0
@@ -63,13 +64,19 @@ def openings(game: Game, count: int, plies: int, seed: int) -> list[tuple[int, .
     return [found[k % len(found)] for k in range(count)]
 
 
+def _name(game: Game, state: UInt64[np.ndarray, "W"]) -> bytes:
+    """The same for a position and its mirror images alone."""
+    seen = game.planes(state[None])[0]
+    return min(seen.reshape(len(seen), -1)[:, cells].tobytes() for cells in game.twins()[0])
+
+
 def _tried(game: Game, plies: int, seed: int) -> tuple[States, Int64[np.ndarray, "N T"], Bool[np.ndarray, "N"]]:
     """Positions after random moves, these moves, and whether the game goes on and nobody wins at once."""
     states, lines = game.begin(TRIED), np.zeros((TRIED, plies), np.int64)
     fits, turn = np.ones(TRIED, bool), game.turn(states)
     for ply in range(plies):
         rows = np.flatnonzero(fits)
-        lines[rows, ply] = among(turn.legal[rows], mixed(seed + np.arange(TRIED), ply)[rows].astype(np.int64))
+        lines[rows, ply] = among(turn.legal[rows], keys(seed, rows, np.full(len(rows), ply)))
         states[rows] = game.step(states[rows], lines[rows, ply])[0]
         turn = game.turn(states)
         fits &= ~turn.ended
@@ -89,7 +96,7 @@ def contest(game: Game, players: tuple[Player, Player], lines: Sequence[tuple[in
     states, legal = replayed(game, moves)
     assert legal.all(), "openings by the rules"
     first = np.array([who for _, _, who in lines], np.int64)
-    base = np.array([key("game", seed, number, who) for number, _, who in lines], np.int64)
+    number = np.array([2 * opening + who for opening, _, who in lines], np.int64)
     turn, live = game.turn(states), np.arange(len(lines))
     while True:
         over = turn.ended[live]
@@ -100,11 +107,10 @@ def contest(game: Game, players: tuple[Player, Player], lines: Sequence[tuple[in
         if not len(live):
             return
         who = (game.mover(states[live]) + first[live]) % 2
-        plies = np.array([len(moves[n]) for n in live], np.uint64)
-        seeds = mixed(base[live].astype(np.uint64) + plies).astype(np.int64)
+        seeds = keys(seed, number[live], np.array([len(moves[n]) for n in live], np.int64))
         move, lost = np.full(len(live), -1, np.int64), [""] * len(live)
-        for number, player in enumerate(players):
-            rows = np.flatnonzero(who == number)
+        for side, player in enumerate(players):
+            rows = np.flatnonzero(who == side)
             if len(rows):
                 at, mine = live[rows], [tuple(moves[n]) for n in live[rows]]
                 move[rows], reasons = asked(game, player, states[at], mine, seeds[rows], turn.legal[at])
@@ -149,7 +155,7 @@ def points_of(game: Game, games: Sequence[Played]) -> list[float]:
 
 
 def asked(game: Game, player: Player, states: States, lines: Sequence[tuple[int, ...]],
-          seeds: Int64[np.ndarray, "N"], legal: Bool[np.ndarray, "N A"]) -> tuple[Int64[np.ndarray, "N"], list[str]]:  # fmt: skip
+          seeds: Seeds, legal: Bool[np.ndarray, "N A"]) -> tuple[Int64[np.ndarray, "N"], list[str]]:  # fmt: skip
     """What a player does in each position, -1 where it failed, and how it failed. Where it fails on all together, each
     is tried alone."""
     count = len(states)
@@ -167,7 +173,7 @@ def asked(game: Game, player: Player, states: States, lines: Sequence[tuple[int,
         return np.concatenate([move for move, _ in alone]), [reason for _, (reason,) in alone]
     known = (found >= 0) & (found < legal.shape[1])
     fits = known & legal[np.arange(count), np.where(known, found, 0)]
-    names = [game.name(int(move)) if there else str(move) for move, there in zip(found, known, strict=True)]
+    names = [game.name(int(move)) if there else f"number {move}" for move, there in zip(found, known, strict=True)]
     reasons = ["" if fit else f"the move {name}, which is not allowed" for name, fit in zip(names, fits, strict=True)]
     return np.where(fits, found, -1).astype(np.int64), reasons
 
@@ -192,11 +198,13 @@ def share(game: Game, player: Player, word: str, pairs: int = 50, seed: int = 0)
     games = list(contest(game, (player, opponent(word, game)), both(lines), seed))
     value, low, high = scored(in_pairs(games), np.random.default_rng(key("share", seed)))
     wins, losses = (sum(one.points == points for one in games) for points in (1, 0))
-    note = f"{wins} won, {len(games) - wins - losses} drawn, {losses} lost; {distinct(games)} different games"
+    note = f"{wins} won, {len(games) - wins - losses} drawn, {losses} lost; {distinct(game, games)} different games"
     return Score(value, low, high, "%", "higher", f"{game.facts['title']} against {word}", "games", len(games),
                  note=note)  # fmt: skip
 
 
-def distinct(games: Sequence[Played]) -> int:
-    """How many of them are different, move by move."""
-    return len({played.line for played in games})
+def distinct(game: Game, games: Sequence[Played]) -> int:
+    """How many of them are different, move by move; mirror images are the same."""
+    ways = game.twins()[1].argsort(1)  # where each move goes
+    lines = {played.line for played in games}
+    return len({min(tuple(way[list(line)].tolist()) for way in ways) for line in lines})

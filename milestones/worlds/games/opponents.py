@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Int64, Shaped, UInt64
 
 from ...core.errors import UserError, nearest
+from ...parts.keyed import keys
 from .game import Game
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ BYTES = 100_000_000  # of the trees that grow side by side
 BLOCK = 4_000_000  # moves that are looked at together
 
 States = UInt64[np.ndarray, "N W"]
+Seeds = UInt64[np.ndarray, "N"]
 
 
 class Player(Protocol):
@@ -31,7 +33,7 @@ class Player(Protocol):
 
     name: str
 
-    def moves(self, states: States, lines: Sequence[Sequence[int]], seeds: Int64[np.ndarray, "N"]
+    def moves(self, states: States, lines: Sequence[Sequence[int]], seeds: Seeds
               ) -> Shaped[np.ndarray, "N"]:  # fmt: skip
         """A legal move in each position, none of which is over. `lines`: all moves that led there, which programs
         outside want to know; `seeds`: what all chance comes from, one number a position."""
@@ -69,7 +71,7 @@ class Random:
     def __init__(self, game: Game) -> None:
         self.name, self.game = "random", game
 
-    def moves(self, states: States, lines: Sequence[Sequence[int]], seeds: Int64[np.ndarray, "N"]
+    def moves(self, states: States, lines: Sequence[Sequence[int]], seeds: Seeds
               ) -> Int64[np.ndarray, "N"]:  # fmt: skip
         return among(self.game.turn(states).legal, seeds)
 
@@ -82,7 +84,7 @@ class Greedy:
     def __init__(self, game: Game) -> None:
         self.name, self.game = "greedy", game
 
-    def moves(self, states: States, lines: Sequence[Sequence[int]], seeds: Int64[np.ndarray, "N"]
+    def moves(self, states: States, lines: Sequence[Sequence[int]], seeds: Seeds
               ) -> Int64[np.ndarray, "N"]:  # fmt: skip
         legal = self.game.turn(states).legal
         wins, safe = winning(self.game, states, legal), legal.copy()
@@ -102,7 +104,7 @@ class Rollouts:
     def __init__(self, game: Game, count: int) -> None:
         self.name, self.game, self.count = f"rollouts:{count}", game, count
 
-    def moves(self, states: States, lines: Sequence[Sequence[int]], seeds: Int64[np.ndarray, "N"]
+    def moves(self, states: States, lines: Sequence[Sequence[int]], seeds: Seeds
               ) -> Int64[np.ndarray, "N"]:  # fmt: skip
         legal = self.game.turn(states).legal
         one = 4 * (self.count + 1) * (legal.shape[1] + 2 * states.shape[1] + 4)
@@ -110,12 +112,11 @@ class Rollouts:
         parts = [slice(begin, begin + size) for begin in range(0, len(states), size)]
         return np.concatenate([self._searched(states[part], legal[part], seeds[part]) for part in parts])
 
-    def _searched(self, states: States, legal: Bool[np.ndarray, "N A"], seeds: Int64[np.ndarray, "N"]
+    def _searched(self, states: States, legal: Bool[np.ndarray, "N A"], seeds: Seeds
                   ) -> Int64[np.ndarray, "N"]:  # fmt: skip
         from ...parts.uct import Trees
 
-        trees = Trees(states, legal, self.count, mixed(seeds, 1), C)
-        chances = mixed(seeds[:1], 2) if len(seeds) else np.zeros(1, np.uint64)
+        trees, chances = Trees(states, legal, self.count, salted(seeds, 1), C), int(salted(seeds, 2)[0])
         value = np.empty(len(states), np.float32)
         for trip in range(self.count):
             leaves = trees.leaves()
@@ -125,7 +126,7 @@ class Rollouts:
             value[:] = trees.value[np.arange(len(states)), leaves.node]  # where the game was over before
             value[rows] = turn.value
             on = ~turn.ended
-            value[rows[on]] = self.game.playout(after[on], int(chances[0]) + trip)
+            value[rows[on]] = self.game.playout(after[on], chances + trip)
             trees.back(leaves, value)
         visits, worth = trees.found()
         rated = np.where(legal, visits + (1 + worth) / 4, -1.0)  # of equal visits the better
@@ -145,7 +146,7 @@ class Faultless:
             want = "a game whose perfect play is known: connect four, tic-tac-toe, hex to 5 x 5"
             raise UserError(want, str(game.facts["title"]), "Take rollouts:1000", "perfect")
 
-    def moves(self, states: States, lines: Sequence[Sequence[int]], seeds: Int64[np.ndarray, "N"]
+    def moves(self, states: States, lines: Sequence[Sequence[int]], seeds: Seeds
               ) -> Int64[np.ndarray, "N"]:  # fmt: skip
         from .perfect import best
 
@@ -161,7 +162,7 @@ class Searching:
     def __init__(self, name: str, model: nn.Module, facts: Facts, simulations: int) -> None:
         self.name, self.model, self.facts, self.simulations = name, model, facts, simulations
 
-    def moves(self, states: States, lines: Sequence[Sequence[int]], seeds: Int64[np.ndarray, "N"]
+    def moves(self, states: States, lines: Sequence[Sequence[int]], seeds: Seeds
               ) -> Int64[np.ndarray, "N"]:  # fmt: skip
         from .thinking import think
 
@@ -184,21 +185,14 @@ def winning(game: Game, states: States, legal: Bool[np.ndarray, "N A"]) -> Bool[
     return found
 
 
-def among(moves: Bool[np.ndarray, "N A"], seeds: Int64[np.ndarray, "N"]) -> Int64[np.ndarray, "N"]:
+def among(moves: Bool[np.ndarray, "N A"], seeds: Seeds) -> Int64[np.ndarray, "N"]:
     """One of each row's moves, each with the same chance."""
-    count = moves.sum(1)
+    count, half = moves.sum(1), np.uint64(32)
     assert (count > 0).all(), "a position without a move"
-    half = np.uint64(32)
-    k = ((mixed(seeds) >> half) * count.astype(np.uint64)) >> half
+    k = ((salted(seeds, 0) >> half) * count.astype(np.uint64)) >> half
     return (moves.cumsum(1) > k.astype(np.int64)[:, None]).argmax(1)
 
 
-def mixed(seeds: Shaped[np.ndarray, "N"], *more: int) -> UInt64[np.ndarray, "N"]:
-    """64 random bits of each seed and the numbers after it (splitmix64)."""
-    bits = seeds.astype(np.uint64)
-    for number in (0, *more):
-        bits = bits + np.uint64((number + 1) * 0x9E3779B97F4A7C15 % 2**64)
-        bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        bits = bits ^ (bits >> np.uint64(31))
-    return bits
+def salted(seeds: Seeds, salt: int) -> Seeds:
+    """Other seeds, which are functions of these."""
+    return keys(salt, seeds.astype(np.int64), np.zeros(len(seeds), np.int64))

@@ -23,10 +23,11 @@ from milestones.core.score import Score
 from milestones.core.source import Data, Facts, Held, Place, key
 from milestones.core.system import System
 from milestones.media import Board, Media, Text
+from milestones.parts.keyed import keys
 from milestones.worlds.games import game
 from milestones.worlds.games.analysis import analysed
 from milestones.worlds.games.arena import share
-from milestones.worlds.games.opponents import Searching, among, mixed
+from milestones.worlds.games.opponents import Searching, among
 
 
 class Position(NamedTuple):
@@ -62,10 +63,9 @@ def prepare(knobs: Knobs, place: Place) -> Data[Position]:
         seed = key(place.seed, "positions", split)
         states = played.begin(count)
         for ply in range(facts["longest"] // 2):  # each stops somewhere
-            turn = played.turn(states)
-            on = np.flatnonzero((mixed(np.arange(count), seed, ply) % np.uint64(4) != 0) & ~turn.ended)
-            seeds = mixed(np.arange(count), seed, ply, 1)[on].astype(np.int64)
-            after, turn = played.step(states[on], among(turn.legal[on], seeds))
+            turn, drawn = played.turn(states), keys(seed, np.arange(count), np.full(count, ply))
+            on = np.flatnonzero((drawn % np.uint64(4) != 0) & ~turn.ended)
+            after, turn = played.step(states[on], among(turn.legal[on], drawn[on]))
             states[on[~turn.ended]] = after[~turn.ended]
         legal = played.turn(states).legal
         row, move = np.nonzero(legal)
