@@ -96,7 +96,7 @@ def book() -> tuple[np.ndarray, int]:
 
 
 def test_late_positions_are_worth_what_minimax_says() -> None:
-    moves = list(itertools.islice(games(np.random.default_rng(0), 30, 41), 150))
+    moves = list(itertools.islice(games(np.random.default_rng(0), 33, 41), 150))
     found = Solver(1 << 16).scores(states(moves))
     for game, scores in zip(moves, found, strict=True):
         columns = played(game)
