@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, UInt8, UInt64
@@ -27,6 +27,7 @@ class Turn(NamedTuple):
     value: Float32[np.ndarray, "N"]  # for the one to move: -1 lost, 0 drawn, 1 won; 0 where the game goes on
 
 
+@runtime_checkable
 class Game(Protocol):
     """Rules of a game of two players who take turns, see everything, and of whom one wins what the other loses.
 
