@@ -199,7 +199,7 @@ LONG = {"blocks": 4, "channels": 64, "together": 512}
 PRESETS = {
     "quick": Knobs(blocks=3, channels=32, steps=1000, tested=300),
     "ten": Knobs(**LONG, steps=8000),
-    "hour": Knobs(**LONG, steps=50_000, blocks=5, simulations=64),
+    "hour": Knobs(**LONG, steps=50_000, simulations=64),
     "tictactoe": Knobs(game="tictactoe", blocks=2, channels=32, steps=800, most=6, first=5000),
     "hex5": Knobs(game="hex5", channels=32, steps=8000, most=8),
     # The paper's settings (2018, supplement), on its smaller cousin of a board.

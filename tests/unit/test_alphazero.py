@@ -140,7 +140,7 @@ def test_killed_and_resumed_to_the_same_bits(settings: dict[str, Any], tmp_path:
 def test_a_thought_is_one_of_its_position_alone() -> None:
     model, facts = net_of("connect_four")
     table = game("connect_four")
-    states = np.stack([state_after(table, table.parse(text)) for text in ("", "4", "4453", "1122334", "444444")])
+    states = np.stack([state_after(table, table.parse(text)) for text in ("", "4", "4453", "112233", "444444")])
     together = think(model, facts, states, 30, trees=True)
     for n in range(5):
         alone = think(model, facts, states[n : n + 1], 30, trees=True)

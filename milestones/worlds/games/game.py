@@ -54,7 +54,7 @@ class Game(Protocol):
 
     def turn(self, states: UInt64[np.ndarray, "N W"]) -> Turn: ...
 
-    def planes(self, states: UInt64[np.ndarray, "N W"]) -> UInt8[np.ndarray, "N C H W"]:
+    def planes(self, states: UInt64[np.ndarray, "N _"]) -> UInt8[np.ndarray, "N C H W"]:
         """What a net sees, from the side of the one to move: own stones, the other's, and what the game needs."""
         ...
 
@@ -128,7 +128,7 @@ class Stones:
     def turn(self, states: UInt64[np.ndarray, "N W"]) -> Turn:
         return Turn(*self.rules.turn(np.ascontiguousarray(states), *self.rules.tables))
 
-    def planes(self, states: UInt64[np.ndarray, "N W"]) -> UInt8[np.ndarray, "N C H W"]:
+    def planes(self, states: UInt64[np.ndarray, "N _"]) -> UInt8[np.ndarray, "N C H W"]:
         return self.rules.planes(np.ascontiguousarray(states), *self.rules.tables)
 
     def mover(self, states: UInt64[np.ndarray, "N W"]) -> Int64[np.ndarray, "N"]:
