@@ -134,7 +134,7 @@ class Tree:
         moves, slots = np.empty((2, self.games), np.int64)
         count = trees.descend(
             self._f, self._i, self.actions, self._states, self._used, self._spent, self._budget, self._path,
-            self._depth, self._base, self._order, self._rule, self.gumbel, before, moves, slots,
+            self._depth, self._base, self._order, self._rule, self.gumbel, self.solve, before, moves, slots,
         )  # fmt: skip
         self._leaves = slots[:count]
         return Leaves(before[:count], moves[:count], slots[:count])
@@ -164,7 +164,7 @@ class Tree:
         share = 0.0 if isinstance(self.rule, Gumbel) else float(self.rule.noise)
         trees.settle(
             self._f, self._i, self.actions, self._used, self._path, self._depth, self._base, self._prior, share,
-            self.gumbel, self._waiting, np.ascontiguousarray(logits, np.float32),
+            self.gumbel, self.solve, self._waiting, np.ascontiguousarray(logits, np.float32),
             np.ascontiguousarray(value, np.float32),
         )  # fmt: skip
         self._waiting = self._all[:0]

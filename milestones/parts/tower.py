@@ -20,7 +20,7 @@ FUSED = ("_convolution_pointwise", "_convolution_pointwise_")  # oneDNN's convol
 
 
 class Rectified(nn.Module):
-    """max(0, a convolution + a bias of a point or an example + what goes past it). With `batch` the convolution is
+    """max(0, a convolution + a bias of a point or an example, or what goes past it). With `batch` the convolution is
     normalised over the batch."""
 
     def __init__(self, before: int, channels: int, side: int, batch: bool) -> None:
@@ -34,12 +34,13 @@ class Rectified(nn.Module):
         layer = self.layer
         if self.fused:
             ops, how = torch.ops.mkldnn, (layer.padding, layer.stride, layer.dilation, layer.groups)
+            if bias is not None:  # faster than to add it afterwards
+                size = (len(x), len(layer.weight), *x.shape[2:])
+                past = bias.expand(size).clone(memory_format=torch.channels_last)
             if past is not None:
                 add = (*how, "add", 1.0, "relu", [], "")
                 return ops._convolution_pointwise_.binary(past, x, layer.weight, layer.bias, *add)
-            unit = "relu" if bias is None else "none"
-            y = ops._convolution_pointwise(x, layer.weight, layer.bias, *how, unit, [], "")
-            return y if bias is None else y.add_(bias).relu_()
+            return ops._convolution_pointwise(x, layer.weight, layer.bias, *how, "relu", [], "")
         y = layer(x) if self.norm is None else self.norm(layer(x))
         for more in (bias, past):
             y = y if more is None else y + more.to(y.dtype)
@@ -66,7 +67,8 @@ class Block(nn.Module):
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         if self.pool is None:
             return self.second(self.first(x), past=x)
-        whole = torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)  # B 2C
+        size = x.shape[2:]
+        whole = torch.cat([F.avg_pool2d(x, size), F.max_pool2d(x, size)], 1).flatten(1)  # B 2C
         return self.second(self.first(x, self.pool(whole)[:, :, None, None]), past=x)
 
 

@@ -7,7 +7,7 @@ of the descent reads lies together; for 7 moves it is two lines of the cache:
     2  the net's value, for the one to move     3  what is proven of it: `least` + 1, and 4 times `most` + 1
     4  and then of each move: prior, -inf where illegal | visits | sum of values, for the one who moves | child, 0: none
 
-A move that can be no better than another has the sum -inf, and is never looked at again: it is closed.
+A move that it is of no use to look at again has the sum -inf: it is closed (see `prove`).
 """
 
 from __future__ import annotations
@@ -181,10 +181,11 @@ def halving(moves, simulations, order):
 
 @njit
 def prove(f, i, A, node):
-    """Whether what is proven of `node` has changed with its children; closes moves that can be no better than another.
+    """Whether what is proven of `node` has changed with its children; closes moves that are of no more use.
 
     A win if one reply is a loss of the other, a loss if all are wins of the other (Winands, Bjornsson & Saito 2008);
-    with draws, as bounds from below and above (Cazenave & Saffidine 2010, "score bounded")."""
+    with draws, as bounds from below and above (Cazenave & Saffidine 2010). Closed are moves that can be no better than
+    another; below the root also proven draws, since to look at them again teaches nothing."""
     low, high = -1, -1
     for a in range(HEAD, HEAD + A):
         if f[node, a] >= 0:
@@ -196,7 +197,7 @@ def prove(f, i, A, node):
             child = i[node, a + 3 * A]
             proof = i[child, PROOF] if child > 0 else OPEN
             worst, best = -most(proof), -least(proof)
-            if best == -1 or best < low or (best == low and worst < low):
+            if best == -1 or best < low or (best == low and (worst < low or node > 0)):
                 f[node, a + 2 * A] = -np.inf
             elif worst == best:
                 f[node, a + 2 * A] = worst * i[node, a + A]
@@ -207,9 +208,9 @@ def prove(f, i, A, node):
 
 
 @njit
-def back(f, i, A, node, path, length, value, proven):
-    """Bring the value of `node`, for the one to move there, up to the root; `proven`: also what follows from its proof.
-    From where a node is decided, its value goes up instead."""
+def back(f, i, A, node, path, length, value, solve, proven):
+    """Bring the value of `node`, for the one to move there, up to the root. `solve`: in each node it becomes one that
+    is still possible there; `proven`: something was proven of `node`, and what follows from that is to be found."""
     i[node, VISITS] += 1
     f[node, SUM] += value
     for k in range(length - 1, -1, -1):
@@ -219,8 +220,8 @@ def back(f, i, A, node, path, length, value, proven):
         f[at, HEAD + 2 * A + a] += value
         if proven:
             proven = prove(f, i, A, at)
-            if decided(i[at, PROOF]):
-                value = np.float64(least(i[at, PROOF]))
+        if solve:
+            value = min(max(value, np.float64(least(i[at, PROOF]))), np.float64(most(i[at, PROOF])))
         i[at, VISITS] += 1
         f[at, SUM] += value
 
@@ -259,9 +260,9 @@ def plant(f, i, A, states, used, spent, budget, depth, order, m_considered, slot
 
 
 @njit
-def descend(f, i, A, states, used, spent, budget, path, depth, base, order, rule, gumbel, before, moves, slots):
-    """Go down each tree to a move that nobody has tried; how many there are. A way that ends where the value is proven
-    (or the game is over) is a simulation of its own, and the next one begins."""
+def descend(f, i, A, states, used, spent, budget, path, depth, base, order, rule, gumbel, solve, before, moves, slots):
+    """Go down each tree to a move that nobody has tried; how many there are. A way that ends at a proven draw, or at a
+    finished game where nothing is to be solved, is a simulation of its own, and the next one begins."""
     found, space = 0, np.empty(A)
     for g in range(len(used)):
         while spent[g] < budget[g] and not decided(i[g, 0, PROOF]):
@@ -285,7 +286,7 @@ def descend(f, i, A, states, used, spent, budget, path, depth, base, order, rule
                 moves[found], slots[found], depth[g] = a, g, length
                 found += 1
                 break
-            back(f[g], i[g], A, child, path[g], length, np.float64(least(i[g, child, PROOF])), False)
+            back(f[g], i[g], A, child, path[g], length, np.float64(least(i[g, child, PROOF])), solve, False)
     return found
 
 
@@ -305,7 +306,7 @@ def grow(f, i, A, states, used, path, depth, solve, slots, new, legal, ended, va
             assert worth == value[m] and -1 <= worth <= 1
             i[g, node, PROOF] = 5 * (worth + 1)
             f[g, node, VALUE] = worth
-            back(f[g], i[g], A, node, path[g], depth[g], np.float64(worth), solve)
+            back(f[g], i[g], A, node, path[g], depth[g], np.float64(worth), solve, solve)
         else:
             assert moves > 0
             rows[wanted] = m
@@ -332,7 +333,7 @@ def soften(f, A, logits):
 
 
 @njit
-def settle(f, i, A, used, path, depth, base, prior, share, gumbel, slots, logits, value):
+def settle(f, i, A, used, path, depth, base, prior, share, gumbel, solve, slots, logits, value):
     """Give the newest node of each game what the net says of it, and bring its value up. `base` holds the noise of the
     root; for Gumbel it becomes g + log prior."""
     for k in range(len(slots)):
@@ -351,7 +352,7 @@ def settle(f, i, A, used, path, depth, base, prior, share, gumbel, slots, logits
                     base[g, a] += math.log(max(p, TINY))
                 elif p >= 0:
                     f[g, 0, HEAD + a] = (1 - share) * p + share * base[g, a]
-        back(f[g], i[g], A, node, path[g], depth[g], worth, False)
+        back(f[g], i[g], A, node, path[g], depth[g], worth, solve, False)
 
 
 @njit

@@ -56,8 +56,8 @@ class Knobs(Config):
     normal: Literal["none", "batch"] = Field(default="none", description="what keeps signals at their size")
     together: int = Field(default=256, ge=1, le=65_536, description="games played side by side")
     abreast: int = Field(default=128, ge=1, description="of these, games that ask the net at once")
-    steps: int = Field(default=60, ge=1, description="rounds, each of moves and then of updates")
-    moves: int = Field(default=8, ge=1, description="made in each game a round, by one and the same net")
+    steps: int = Field(default=1000, ge=1, description="optimiser updates")
+    moves: int = Field(default=8, ge=1, description="made in each game between updates, by one and the same net")
     simulations: int = Field(default=32, ge=1, description="of the search before a move, in the end")
     few: int = Field(default=8, ge=1, description="simulations at first; they are doubled as training goes on")
     considered: int = Field(default=16, ge=0, description="moves that Gumbel's search begins with; 0: PUCT, with noise")
@@ -132,35 +132,32 @@ def train(knobs: Knobs, model: Tower, games: SelfPlay, run: Run) -> None:
     run.measure(model, lambda twin, plan: loss(twin, plan.lay(some), knobs)["loss"], knobs.batch)
     optimizer, mean = METHODS[knobs.method](model, knobs.lr, knobs.decay), copy.deepcopy(model)
     window = Window(games.game.words, games.facts["actions"], knobs.rows, knobs.first, knobs.growth)
-    memo = Memo(due=0.0, updates=0, curve=[])
+    updates = max(1, round(knobs.reuse * knobs.together * knobs.moves / knobs.batch))  # after a round of moves
+    memo = Memo(curve=[])
     for step in run.steps(knobs.steps, "train", model=model, optimizer=optimizer, mean=mean, games=games, window=window,
                           memo=memo):  # fmt: skip
-        for group in optimizer.param_groups:
-            group["lr"] = knobs.lr * rate(step)
-        found = games.play(player(mean, run.plan.precision), looking(knobs, step), knobs.moves, run.plan.threads)
-        window.add(found)
-        memo.due += knobs.reuse * len(found.states) / knobs.batch
-        learned = memo.due >= 1
-        while memo.due >= 1:
-            batch = Examples(*(field.to(device) for field in turned(games.game, window.draw(knobs.batch))))
-            with run.plan.running(device):
-                terms = loss(model, run.plan.lay(batch), knobs)
-            optimizer.zero_grad()
-            terms["loss"].backward()
-            optimizer.step()
-            blend(mean, model, min(knobs.average, (1 + memo.updates) / (10 + memo.updates)))
-            memo.due, memo.updates = memo.due - 1, memo.updates + 1
-            run.log(**terms)
-        if learned and run.every(-(-knobs.steps // knobs.looks)):
+        due = step % updates == 0
+        while due or window.count < knobs.batch:
+            net, due = player(mean, run.plan.precision), False
+            window.add(games.play(net, looking(knobs, step), knobs.moves, run.plan.threads))
+        batch = Examples(*(field.to(device) for field in turned(games.game, window.draw(knobs.batch))))
+        optimizer.param_groups[0]["lr"] = knobs.lr * rate(step)
+        with run.plan.running(device):
+            terms = loss(model, run.plan.lay(batch), knobs)
+        optimizer.zero_grad()
+        terms["loss"].backward()
+        optimizer.step()
+        blend(mean, model, min(knobs.average, (1 + step) / (10 + step)))
+        run.log(**terms)
+        if run.every(-(-knobs.steps // knobs.looks)):
             net, depth, few = player(mean, run.plan.precision), knobs.simulations, knobs.examined
             scores = strength(net, games.facts, depth, "valid", few, few, key(run.place.seed, step))
-            wrong = missed(scores)
-            memo.curve = [*memo.curve, [step + 1, wrong]]
+            memo.curve = [*memo.curve, [step + 1, missed(scores)]]
             told = {f"valid_{name}": score.value for name, score in scores.items()}
-            run.log(valid_error=wrong, positions=window.count, **told, **reaching(memo.curve, GOALS, step + 1))
+            run.log(valid_error=missed(scores), played=window.count, **told, **reaching(memo.curve, GOALS, step + 1))
     model.load_state_dict(mean.state_dict())
     if not run.ended:
-        run.show(strength=history(run.folder, {"percent wrong": "train"}, "valid_error", "rounds", "percent"))
+        run.show(strength=history(run.folder, {"percent wrong": "train"}, "valid_error", "updates", "percent"))
 
 
 def trial(games: SelfPlay, size: int) -> Examples:
@@ -200,11 +197,11 @@ def use(model: Tower, facts: Facts, items: Sequence[Media], *,
 
 LONG = {"blocks": 4, "channels": 64, "together": 512}
 PRESETS = {
-    "quick": Knobs(blocks=3, channels=32, steps=60, tested=300),
-    "ten": Knobs(**LONG, steps=300),
-    "hour": Knobs(**LONG, steps=1800, blocks=5, simulations=64),
-    "tictactoe": Knobs(game="tictactoe", blocks=2, channels=32, steps=60, most=6, first=5000),
-    "hex5": Knobs(game="hex5", channels=32, steps=300, most=8),
+    "quick": Knobs(blocks=3, channels=32, steps=1000, tested=300),
+    "ten": Knobs(**LONG, steps=8000),
+    "hour": Knobs(**LONG, steps=50_000, simulations=64),
+    "tictactoe": Knobs(game="tictactoe", blocks=2, channels=32, steps=800, most=6, first=5000),
+    "hex5": Knobs(game="hex5", channels=32, steps=8000, most=8),
     # The paper's settings (2018, supplement), on its smaller cousin of a board.
     "paper": Knobs(blocks=19, channels=256, pooled=0, normal="batch", together=4096, abreast=256, steps=700_000,
                    moves=1, simulations=800, few=800, considered=0, alpha=1.5, solve=False, stop=False, strewn=0.0, trust=0.0,

@@ -113,6 +113,7 @@ PAGES = {
             "examined": 1,
             "searched": 4,
             "pairs": 1,
+            "reuse": 1.0,
         },
         texts=("b2 a1", "b2", "a1 b2 c3"),
     ),

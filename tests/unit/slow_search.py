@@ -41,12 +41,12 @@ class Node:
         each = [edge.bounds() for edge in self.edges.values()]
         self.low, self.high = max(low for low, _ in each), max(high for _, high in each)
 
-    def open(self) -> list[int]:
-        """Moves that are not known to be lost, and not known to be no better than one whose worth is known."""
+    def open(self, root: bool) -> list[int]:
+        """Moves that may be better than what is known to be had; at the root also those that are known to be that."""
         moves = []
         for a, edge in self.edges.items():
             low, high = edge.bounds()
-            if high > -1 and (high > self.low or low == self.low):
+            if high > -1 and (high > self.low or (root and low == self.low)):
                 moves.append(a)
         return moves
 
@@ -102,14 +102,13 @@ class Slow:
             edge.sum += value
             if self.solve:
                 node.prove()
-                if node.low == node.high:
-                    value = float(node.low)
+                value = min(max(value, float(node.low)), float(node.high))
         node.visits += 1
         node.sum += value
         return value
 
     def moves(self, node: Node) -> list[int]:
-        return node.open() if self.solve else list(node.edges)
+        return node.open(node is self.root) if self.solve else list(node.edges)
 
     def choose(self, node: Node) -> int:
         if isinstance(self.rule, Puct):
@@ -172,7 +171,7 @@ class Slow:
         most = max(root.edges[a].visits for a in moves)
         ties = [a for a in moves if root.edges[a].visits == most]
         if isinstance(self.rule, Gumbel):
-            sigma = self.sigma(root, self.moves(root)) or dict.fromkeys(root.edges, 0.0)
+            sigma = self.sigma(root, moves) if self.moves(root) else dict.fromkeys(root.edges, 0.0)
             return best({a: self.g(a) + sigma[a] for a in ties})
         return best({a: root.edges[a].q(self.solve) for a in ties})
 

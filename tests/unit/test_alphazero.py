@@ -27,8 +27,8 @@ from milestones.worlds.games.window import Examples
 
 CPU = torch.device("cpu")
 TINY = {"blocks": 1, "channels": 8, "together": 12, "abreast": 6, "moves": 3, "simulations": 6, "few": 3, "batch": 16,
-        "first": 60, "rows": 200, "steps": 10, "looks": 2, "examined": 2, "searched": 4, "tested": 3,
-        "pairs": 1}  # fmt: skip
+        "first": 60, "rows": 200, "steps": 30, "looks": 2, "examined": 2, "searched": 4, "tested": 3,
+        "pairs": 1, "reuse": 1.0}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -140,7 +140,7 @@ def test_killed_and_resumed_to_the_same_bits(settings: dict[str, Any], tmp_path:
 def test_a_thought_is_one_of_its_position_alone() -> None:
     model, facts = net_of("connect_four")
     table = game("connect_four")
-    states = np.stack([state_after(table, table.parse(text)) for text in ("", "4", "4453", "1122334", "444444")])
+    states = np.stack([state_after(table, table.parse(text)) for text in ("", "4", "4453", "112233", "444444")])
     together = think(model, facts, states, 30, trees=True)
     for n in range(5):
         alone = think(model, facts, states[n : n + 1], 30, trees=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import nn
 
 from ...core.score import Score, rate_score
 from ...core.source import Facts
+from . import game as game_of
 from .game import Game
 from .thinking import Thought
 
@@ -27,24 +29,45 @@ class Positions(NamedTuple):
     split: str
 
 
+class Known(NamedTuple):
+    """What perfect play says of a game."""
+
+    first: Shaped[np.ndarray, "A"]  # the worth of each move from the beginning, for who makes it
+    states: Shaped[np.ndarray, "N W"]  # all positions of a small game, or none
+    values: Shaped[np.ndarray, "N A"]
+
+
+@cache
+def known(name: str) -> Known | None:
+    """Of the game of this name; None where nobody knows. Solved once."""
+    from .perfect import perfect
+
+    game = game_of(name)
+    oracle = perfect(game)
+    if oracle is None:
+        return None
+    start, found = game.begin(1), reachable(game)
+    states = start[:0] if found is None else found
+    return Known(oracle.values(start)[0], states, oracle.values(states))
+
+
 def judged(game: Game, think: Think) -> dict[str, Score]:
     """What perfect play says, in percent: `wrong_moves` among all positions of a small game, and `wrong_openings`, the
     first moves of which the winner is told wrongly, in a game without draws. Nothing where it is not known."""
-    from .perfect import perfect, wrong
+    from .perfect import wrong
 
-    oracle = perfect(game)
-    if oracle is None:
+    perfect, found, title = known(game.facts["game"]), dict[str, Score](), game.facts["title"]
+    if perfect is None:
         return {}
-    found, title = dict[str, Score](), game.facts["title"]
-    first = oracle.values(game.begin(1))[0]
     moves = np.flatnonzero(game.turn(game.begin(1)).legal[0])
-    if (first[moves] != 0).all():
-        after, _ = game.step(game.begin(1).repeat(len(moves), 0), moves)
-        mistaken = np.sign(-think(after).value) != np.sign(first[moves])
+    signs = np.sign(perfect.first[moves])
+    if (signs != 0).all():
+        after, _ = game.step(game.begin(len(moves)), moves)
+        mistaken = np.sign(-think(after).value) != signs
         found["wrong_openings"] = rate_score(int(mistaken.sum()), len(moves), Positions(title, "first moves"))
-    if (states := reachable(game)) is not None:
-        mistaken = wrong(oracle.values(states), think(states).move)
-        found["wrong_moves"] = rate_score(int(mistaken.sum()), len(states), Positions(title, "all positions"))
+    if len(perfect.states):
+        mistaken = wrong(perfect.values, think(perfect.states).move)
+        found["wrong_moves"] = rate_score(int(mistaken.sum()), len(mistaken), Positions(title, "all positions"))
     return found
 
 

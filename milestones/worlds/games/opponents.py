@@ -4,7 +4,7 @@ looks one move ahead; `rollouts:1000`, a search by so many random games a move; 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Int64, Shaped, UInt64
@@ -28,6 +28,7 @@ States = UInt64[np.ndarray, "N W"]
 Seeds = UInt64[np.ndarray, "N"]
 
 
+@runtime_checkable
 class Player(Protocol):
     """Who plays many games of one kind at once."""
 

@@ -172,7 +172,8 @@ class SelfPlay:
         def go(group: Group) -> list[Positions]:
             torch.set_num_threads(1)  # of this thread alone: all groups are busy
             mind = Mind(self.game, net, remember=True)
-            return [group.step(mind.search(group.states, how, group.keys(), group.length)) for _ in range(moves)]
+            with torch.inference_mode():
+                return [group.step(mind.search(group.states, how, group.keys(), group.length)) for _ in range(moves)]
 
         with ThreadPoolExecutor(min(threads, len(self.groups))) as pool:
             rows = [part for parts in pool.map(go, self.groups) for part in parts]
