@@ -99,15 +99,14 @@ def seated(words: Sequence[str], simulations: int, game_name: str, runs: str, pa
     for word, (name, count) in zip(words, parts, strict=True):
         taken = {other.player.name for other in found}
         if count:
-            more = f"@{count}" if count != simulations else ""
-            folder = loaded[name].folder
+            folder, more = loaded[name].folder, f"@{count}" if count != simulations else ""
             seat = named(loaded[name], count, f"{folder if folder.name + more in taken else folder.name}{more}")
         else:
             player = opponent(word, played)
             seat = Named(player, {"opponent": player.name})
-        if seat.player.name in taken:
+        if any(other.what == seat.what for other in found):
             do = "Name each once; RUN@400 is RUN with 400 simulations a move"
-            raise UserError("players that differ", f"{seat.player.name} twice", do, "match")
+            raise UserError("players that differ", f"{word} twice", do, "match")
         found.append(seat)
     return played, found
 

@@ -40,9 +40,9 @@ def usual_plies(game: Game) -> int:
 
 
 def openings(game: Game, count: int, plies: int, seed: int) -> list[tuple[int, ...]]:
-    """So many openings of `plies` random moves: positions of which none is another's mirror image, in which nobody wins at
-    once and random games go to either side. Of a game with too few of them some have more moves, or are not balanced; if that is
-    not enough they come again. The first ones are the same for every count."""
+    """So many openings of `plies` random moves: positions of which none is another's mirror image, in which nobody wins
+    at once and random games go to either side. Of a game with too few of them some have more moves, or are not
+    balanced; if that is not enough they come again. The first ones are the same for every count."""
     found, known = list[tuple[int, ...]](), set[bytes]()
     if plies == 0:
         return [()] * count
