@@ -93,8 +93,8 @@ def seated(words: Sequence[str], simulations: int, game_name: str, runs: str, pa
         raise UserError("a run, or --game NAME for fixed opponents alone", " ".join(words), do, "match")
     played = games[one] if games else game(game_name)
     if game_name and kind_of(game(game_name)) != kind_of(played):
-        want, got = f"--game {played.facts['game']}, which the runs play", f"--game {game_name}"
-        raise UserError(want, got, "Leave --game out", "match")
+        want = f"--game {played.facts['game']}, which the runs play"
+        raise UserError(want, f"--game {game_name}", "Leave --game out", "match")
     found: list[Named] = []
     for word, (name, count) in zip(words, parts, strict=True):
         taken = {other.player.name for other in found}

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytest.importorskip("numba", reason='Rules need an extra: pip install "milestones[games]"')
+
 from milestones.catalog import load
 from milestones.cli import main
 from milestones.core.errors import UserError

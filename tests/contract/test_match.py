@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+pytest.importorskip("numba", reason='Rules need an extra: pip install "milestones[games]"')
 
 from milestones.cli import main
 from milestones.media import Board
@@ -255,3 +259,13 @@ def test_hostile_names_stay_in_the_folder(runs: Path, told: Told) -> None:
     found = told("greedy", "random", "--games", "2", "--game", "openspiel:tic_tac_toe()")
     assert Path(found["match"]).parent == Path("runs/matches")
     assert Path(found["match"]).name.startswith("openspiel-tic_tac_toe--")
+
+
+def test_what_is_missing_is_named(home: Path) -> None:
+    """Without numba, which the games need."""
+    code = "import sys; sys.modules['numba'] = None; from milestones.cli import main; sys.exit(main(sys.argv[1:]))"
+    words = ["match", "random", "greedy", "--game", "tictactoe"]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "numba, which compiles the rules of games" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+pytest.importorskip("numba", reason='Rules need an extra: pip install "milestones[games]"')
+
 from milestones.core.errors import UserError
 from milestones.parts.keyed import keys
 from milestones.worlds.games import game

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+pytest.importorskip("numba", reason='Rules need an extra: pip install "milestones[games]"')
+
 from milestones.core.errors import UserError
 from milestones.parts.keyed import keys
 from milestones.parts.uct import Trees

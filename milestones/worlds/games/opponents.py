@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Bool, Int64, Shaped, UInt64
 
 from ...core.errors import UserError, nearest
-from ...parts.keyed import keys
 from .game import Game
 
 if TYPE_CHECKING:
@@ -196,4 +195,6 @@ def among(moves: Bool[np.ndarray, "N A"], seeds: Seeds) -> Int64[np.ndarray, "N"
 
 def salted(seeds: Seeds, salt: int) -> Seeds:
     """Other seeds, which are functions of these."""
+    from ...parts.keyed import keys  # not above: what is missing without numba is told by `game`
+
     return keys(salt, seeds.astype(np.int64), np.zeros(len(seeds), np.int64))
