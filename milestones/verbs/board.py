@@ -228,7 +228,7 @@ def human(args: argparse.Namespace, trained: Trained, table: Table, mine: Player
     say(f"you are {sides[you]}, {mine.name} is {sides[1 - you]}; {HELP}")
     try:
         while table.result == "*" and not end:
-            if len(table.line) != shown:
+            if table.mover == you and len(table.line) != shown:
                 shown = len(table.line)
                 say("\n" + drawn(table))
             if table.mover != you:
@@ -324,8 +324,10 @@ def hint(trained: Trained, table: Table, simulations: int) -> str:
     for move in [*table.line, *thought.line[0]]:
         line.play(move)
     told = "proved" if thought.exact[0] else f"{simulations} simulations"
-    text.append(f"you win with {50 + 50 * float(thought.value[0]):.0f} % ({told}); expected: "
-                f"{' '.join(line.names[len(table.line) :])}")  # fmt: skip
+    won, coming = 50 + 50 * float(thought.value[0]), " ".join(line.names[len(table.line) :])
+    text.append(
+        f"it would play {table.name(int(thought.move[0]))}; you win with {won:.0f} % ({told}); expected: {coming}"
+    )
     return "\n".join(text)
 
 
