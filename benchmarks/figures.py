@@ -63,7 +63,22 @@ def where(found: Value) -> str:
     """Device and date of a benchmark, for the line below its table."""
     machine = found["machine"]
     torch = found["versions"].get("torch", "?")
-    return f"{machine['cpu']}, {machine['cores']} cores, PyTorch {torch}, {found['date']}"
+    parts: dict[str, list[str]] = {}
+    for name, part in found["parts"].items():
+        parts.setdefault(processor(part), []).append(name.partition("/")[0])
+    here = plain(machine["cpu"])
+    elsewhere = [f"; on {cpu}: {', '.join(names)}" for cpu, names in parts.items() if cpu != here]
+    return f"{here}, {machine['cores']} cores, PyTorch {torch}, {found['date']}" + "".join(elsewhere)
+
+
+def plain(cpu: str) -> str:
+    """A processor's name without its marks."""
+    return cpu.replace("(R)", "").replace(" Processor", "")
+
+
+def processor(part: Value) -> str:
+    """What a part was measured on."""
+    return plain(part["here"].rpartition(", ")[0])
 
 
 def number(value: float) -> str:
@@ -348,7 +363,7 @@ def ensemble(found: Value) -> str:
 
 
 TRAINED = {
-    "cifar": "`resnet --preset photos --width 32`, {steps:,} updates",
+    "cifar": "`resnet --preset photos-long`, {steps:,} updates",
     "wide": "`resnet` at width 64, 60 updates",
     "large": "`alexnet` at 224 pixels, batch 64",
 }
@@ -668,7 +683,10 @@ def docstring(text: str, parts: list[str], found: Value | None) -> str:
     if not measured or not ast.get_docstring(ast.parse(text)):
         return text
     sentences = []
-    for part, page in measured:
+    parts = {name.rpartition("/")[0]: part for name, part in (found or {})["parts"].items()}
+    devices = [f"2 cores of {processor(parts[part])}" if page["device"] == "cpu" else page["device"]
+               for part, page in measured]  # fmt: skip
+    for place, (part, page) in enumerate(measured):
         name, score = main_score(page)
         preset = part.partition(" ")[2]
         unit, n = score["unit"], score["seeds"]["n"]
@@ -679,13 +697,9 @@ def docstring(text: str, parts: list[str], found: Value | None) -> str:
             f"{score['data']}, {page['seconds']['mean']:.1f} s".replace("  ", " ")
             + "".join(f", {other} {number(value['seeds']['mean'])} {value['unit']}" for other, value in others(page))
         )
-    machine = (found or {})["machine"]
-    device = (
-        f"on {machine['cores']} cores of {machine['cpu']}"
-        if measured[0][1]["device"] == "cpu"
-        else f"on {measured[0][1]['device']}"
-    )
-    return written(text, "; ".join(sentences) + f"; {device}.")
+        if devices[place : place + 2] != devices[place : place + 1] * 2:  # the last that was measured there
+            sentences[-1] += f", on {devices[place]}"
+    return written(text, "; ".join(sentences) + ".")
 
 
 def brief(text: str, found: Value | None, part: str) -> str:

@@ -453,8 +453,14 @@ def main() -> int:
             for name, (each, dirty) in found.items()]  # fmt: skip
     say(table(["simulations a second", "mean", "least", "most", ""], rows))
     compared, told = {}, []
-    for side, mine in (("bare", "bare/puct, 256 games"), ("play", "play/native, bfloat16"), ("play", "play/native, float32")):
-        for peer in [name for name in found if name.split("/")[1] in {**BARE_PEERS, **PLAY_PEERS} and name.startswith(side)]:
+    for side, mine in (
+        ("bare", "bare/puct, 256 games"),
+        ("play", "play/native, bfloat16"),
+        ("play", "play/native, float32"),
+    ):
+        for peer in [
+            name for name in found if name.split("/")[1] in {**BARE_PEERS, **PLAY_PEERS} and name.startswith(side)
+        ]:
             if mine in found and len(found[mine][0]) == len(found[peer][0]):
                 times = ratios(found[mine][0], found[peer][0])
                 compared[f"{mine} to {peer}"] = times

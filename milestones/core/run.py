@@ -23,10 +23,7 @@ from .plan import Plan, chosen, count_flops, machine, measure, read_plan
 from .source import Place, key
 from .state import Stateful, read_state, write_state
 
-# What has not moved for a thousand updates (the momentum of a dead filter) falls below the smallest normal number, where
-# arithmetic is ten times slower: a residual net trained five times slower after 2,000 updates. Here, since threads take
-# over the mode of the one that makes them: before anything is computed.
-torch.set_flush_denormal(True)
+torch.set_flush_denormal(True)  # before any thread is made: the momentum of dead filters would be ten times slower
 
 LONGEST_WINDOW = 100  # steps in one line of the log
 META = {"step": int, "done": bool, "log": int, "waiting": list, "seconds": float}
@@ -56,6 +53,7 @@ class Progress(NamedTuple):
     rate: float  # examples a second, lately; 0 if unknown
     share: float  # percent of the machine's peak; 0 if unknown
     numbers: dict[str, float]  # the last logged
+    first: int = 0  # step that this process began with
 
 
 class Run:
@@ -170,7 +168,7 @@ class Run:
             return
         self._truncate()
         window = max(1, min(LONGEST_WINDOW, total // 500))
-        clock, look, model = Clock(self.seconds), None, state.get("model")
+        clock, look, model = Clock(self.seconds, self.step), None, state.get("model")
         try:
             for step in range(self.step, total):
                 self.step = step
@@ -309,9 +307,8 @@ class Run:
             self.ended = "stopped"
         self.rate = clock.rate(self.step + 1, now) * self._examples
         if self._watch:
-            share = self.plan.share(self.rate)
-            here = Progress(self._stage, self.step + 1, self._total, clock.here(), self.rate, share, self._numbers)
-            self._watch(here)
+            at = (self._stage, self.step + 1, self._total, clock.here(), self.rate)
+            self._watch(Progress(*at, self.plan.share(self.rate), self._numbers, clock.first))
         if now >= clock.files:
             clock.files = now + 2.0
             self._status("training", clock)
