@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+pytest.importorskip("numba", reason='Search needs an extra: pip install "milestones[games]"')
 from unit.small_games import Lines, opinion
 
 from milestones.parts.keyed import keys

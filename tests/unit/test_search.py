@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+
+pytest.importorskip("numba", reason='Search needs an extra: pip install "milestones[games]"')
 from unit.slow_search import Slow, proven, sequence
 from unit.small_games import Dice, Game, Hex, Lines, opinion, solved
 
