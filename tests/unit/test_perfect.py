@@ -18,7 +18,7 @@ Stones = tuple[frozenset[int], frozenset[int]]  # of the first and the second pl
 OPENINGS = {
     "hex3": ["--+", "+++", "+--"],
     "hex4": ["---+", "--+-", "-+--", "+---"],
-    "hex5": ["----+", "--+++", "+++++", "+++--", "+----"],
+    "hex5": ["----+", "-++++", "-+++-", "++++-", "+----"],
 }
 
 
