@@ -40,7 +40,8 @@ PAGES = {
 ELSEWHERE = {"adversarial": "nets", "scenes": "pages"}  # pages with a benchmark of their own: what its summary has
 SEQUENCES = ("dynamics", "lstm", "sounds", "speech", "translator", "captions", "frames", "eeg", "transformer")
 SHIPPED = {"shipped": SEQUENCES, "shipped_texts": ("gpt", "charrnn", "words", "vectors", "memory", "logic", "stack"),
-           "shipped_worlds": ("reinforce", "ppo", "dqn", "pqn", "worldmodel", "driver")}  # fmt: skip
+           "shipped_worlds": ("reinforce", "ppo", "dqn", "pqn", "worldmodel", "driver"),
+           "shipped_games": ("alphazero",)}  # fmt: skip
 WIDTH, INDENT, MOST_LINES = 110, 12, 5
 TITLES = {
     "keras-tensorflow": "Keras (TensorFlow)",
