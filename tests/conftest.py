@@ -17,6 +17,9 @@ import pytest
 THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(THREADS)
 os.environ.setdefault("MPLBACKEND", "agg")
+# What numba compiled is kept outside of the homes that tests have of their own, or each would compile it anew.
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE / "milestones" / "compiled"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -23,7 +23,7 @@ def folder() -> Path:
 
 
 try:
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(folder()))  # numba reads it when it is imported
+    os.environ["NUMBA_CACHE_DIR"] = os.environ.get("NUMBA_CACHE_DIR") or str(folder())  # read by numba's import
     import numba
 except ImportError:
     raise ImportError(MISSING) from None

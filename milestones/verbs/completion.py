@@ -18,7 +18,7 @@ SCRIPTS = {
     "fish": "complete -c milestones -a '(" + CALL + " (commandline -opc)[2..-1] (commandline -ct) 2>/dev/null)'",
 }
 PAGE_VERBS = ("train", "show", "fork")
-RUN_VERBS = ("use", "score", "resume", "compare")
+RUN_VERBS = ("use", "score", "resume", "compare", "play", "match")
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:

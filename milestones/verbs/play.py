@@ -1,4 +1,5 @@
-"""play RUN: let a run act in its world, watch it, keep it as a film, or play the same world yourself."""
+"""play RUN: let a run act in its world, watch it, keep it as a film, or play the same world yourself; a board game
+(see board.py) against a run."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from . import board
 from .subject import add_run
 from .words import answer, say
 from .world import add_world, admit
@@ -38,7 +40,7 @@ class Episode(NamedTuple):
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     add_run(parser)
-    parser.add_argument("--episodes", type=int, default=3, metavar="N", help="episodes to play [3]")
+    parser.add_argument("--episodes", type=int, metavar="N", help="episodes to play [3; games on a board: 1]")
     parser.add_argument("--seed", type=int, default=0, help="of the episodes, which no training has seen [0]")
     parser.add_argument("--gif", "--film", dest="film", default="", metavar="FILE",
                         help="keep them as a film: a name that ends in .gif, .webp or .mp4 (needs ffmpeg)")  # fmt: skip
@@ -46,18 +48,26 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("--human", action="store_true", help="play yourself in the terminal, then watch the run")
     parser.add_argument("--speed", type=float, default=1.0, metavar="TIMES", help="of what is shown or filmed [1]")
     add_world(parser)
+    board.add(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..catalog import load
     from ..core.errors import UserError
+    from .players import opened, split
 
-    if args.episodes < 1 or not 0.01 <= args.speed <= 100:
-        got = f"--episodes {args.episodes} --speed {args.speed:g}"
+    episodes = 3 if args.episodes is None else args.episodes
+    if episodes < 1 or not 0.01 <= args.speed <= 100:
+        got = f"--episodes {episodes} --speed {args.speed:g}"
         raise UserError("episodes from 1 and a speed from 0.01 to 100", got, "For example --episodes 3", "play")
     writable(args.film, args.overwrite)
     admit(args.world)
-    trained = load(args.run, args.runs, args.page)
+    trained = opened(split(args.run, args.simulations)[0], args.runs, args.page)
+    if trained.facts.get("kind") == "game":
+        return board.run(args, trained)
+    if args.opponent or args.record or args.moves:
+        do = "Keep episodes by --film" if args.record else "Leave it out"
+        raise UserError("--opponent, --record and --moves for a board game", f"a run of the page {trained.entry.name}",
+                        do, trained.entry.name)  # fmt: skip
     facts, found = trained.facts, dict[str, list[Episode]](human=[], run=[])
     reel = Reel() if args.film else None
     shown = sys.stderr.isatty() and not args.json and not args.film
@@ -65,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         rate = float(facts.get("rate_hz", RATE_HZ)) * args.speed
         say(f"{trained.entry.name} of {trained.folder.name} in {told(facts)}; exploration off")
         players = ("human", "run") if args.human else ("run",)  # both meet the same episode
-        for number, who in itertools.product(range(args.episodes), players):
+        for number, who in itertools.product(range(episodes), players):
             by_hand = who == "human"
             one = played(
                 trained, world, by_hand, (args.seed, number), rate, shown or by_hand, None if by_hand else reel
@@ -88,18 +98,22 @@ def run(args: argparse.Namespace) -> int:
 
 def writable(film: str, overwrite: bool) -> None:
     """UserError: a film cannot be written there, which is said before anything is played."""
-    from ..core.errors import UserError
     from ..media.film import writer
 
-    if not film:
-        return
-    writer(film)
-    target = Path(film)
+    if film:
+        writer(film)
+        unused(Path(film), overwrite, "film")
+
+
+def unused(target: Path, overwrite: bool, what: str) -> None:
+    """UserError: a file is there, and shall not be written over, or the folder is missing."""
+    from ..core.errors import UserError
+
     if target.exists() and not overwrite:
         do = "Choose another name, or --overwrite"
-        raise UserError("a film that does not exist yet", f"{target}, which does", do, "play")
+        raise UserError(f"a {what} that does not exist yet", f"{target}, which does", do, "play")
     if not target.parent.is_dir():
-        raise UserError("a film in an existing folder", film, f"Make {target.parent} first", "play")
+        raise UserError(f"a {what} in an existing folder", str(target), f"Make {target.parent} first", "play")
 
 
 def world_of(trained: Trained) -> Any:

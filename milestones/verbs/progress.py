@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 
@@ -25,7 +26,18 @@ def words(now: Progress, step_of: bool = True) -> str:
     if now.seconds > 1 and now.rate:
         left = (now.total - now.step) * now.seconds / done
         parts.append(f"{left:.0f} s left" if left < 100 else f"{left / 60:.0f} min left")
-    return ", ".join(parts)
+    return ", ".join(parts + outlook(now))
+
+
+def outlook(now: Progress) -> list[str]:
+    """When the validation error falls to the next level, as a page foretells it: its `to_3` are the steps left to 3 %."""
+    error = now.numbers.get("valid_error", 0.0)
+    steps = {float(name[3:]): left for name, left in now.numbers.items() if re.fullmatch(r"to_[\d.]+", name)}
+    next_one = max((level for level in steps if level < error), default=None)
+    if next_one is None or not now.step:
+        return []
+    seconds = steps[next_one] * now.seconds / max(now.step - now.first, 1)
+    return [f"{next_one:g} % in about " + (f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min")]
 
 
 class Line:

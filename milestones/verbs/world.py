@@ -25,8 +25,8 @@ def admit(name: object) -> None:
 
 
 def is_world(data: Any) -> bool:
-    """Whether what a page prepared is a World, and no Data."""
-    return hasattr(data, "fresh") and hasattr(data, "step")
+    """Whether what a page prepared is a World, or games against itself, and no Data."""
+    return hasattr(data, "fresh")
 
 
 def unchosen(data: Any, choice: Any, who: str) -> None:
@@ -47,7 +47,7 @@ def account(data: Any) -> dict[str, Any]:
     if not is_world(data):
         return {}
     facts, steps = data.facts, getattr(data, "steps", None)
-    found = {name: facts[name] for name in ("world", "version", "sticky", "limit") if name in facts}
+    found = {name: facts[name] for name in ("world", "game", "version", "sticky", "limit") if name in facts}
     if isinstance(steps, int) and steps:  # none where a page plays in fresh worlds alone
         found["steps"] = steps * len(data.observation)
         found["frames"] = found["steps"] * int(facts.get("skip", 1))

@@ -43,8 +43,8 @@ def prepared(page: Page, system: System[Any, Any, Any, Any], **where: int) -> An
 def sources(page: Page, system: System[Any, Any, Any, Any], **where: int) -> Any:
     """`prepared`, of a page that learns from examples."""
     data = prepared(page, system, **where)
-    if data.facts.get("kind") == "world":
-        pytest.skip("it acts in a world, and has no sources of examples")
+    if data.facts.get("kind") in ("world", "game"):
+        pytest.skip("it acts in a world or plays against itself, and has no sources of examples")
     return data
 
 

@@ -95,6 +95,28 @@ PAGES = {
     "sounds": Tiny({"steps": 16, "batch": 8, "width": 4}, "sounds"),
     "captions": Tiny({"pictures": 96, "steps": 16, "batch": 8, "width": 4, "hidden": 16}),
     "resnet": Tiny({"steps": 20, "batch": 8, "width": 4, "side": 16}, "digits"),
+    "alphazero": Tiny(
+        {
+            "game": "tictactoe",
+            "blocks": 1,
+            "channels": 4,
+            "together": 8,
+            "abreast": 4,
+            "moves": 3,
+            "steps": 12,
+            "simulations": 4,
+            "few": 2,
+            "batch": 8,
+            "first": 40,
+            "rows": 80,
+            "looks": 3,
+            "examined": 1,
+            "searched": 4,
+            "pairs": 1,
+            "reuse": 1.0,
+        },
+        texts=("b2 a1", "b2", "a1 b2 c3"),
+    ),
     "eeg": Tiny({"heads": 1, "trials": 40, "steps": 16, "batch": 16, "crop_s": 0, "dropout": 0.0}, parameters=46084),
     "scenes": Tiny({"scenes": 96, "steps": 20, "batch": 8, "width": 4}),
     "transformer": Tiny(
@@ -273,10 +295,11 @@ def prose(path: Path, count: int = 240) -> Path:
 
 
 def inputs(page: str, facts: dict[str, Any], folder: Path) -> list[Path]:
-    """Files that `use` takes: a picture of a digit, words, series, or rows; none of a page that acts in a world."""
+    """Files that `use` takes: a picture of a digit, words, moves, series, or rows; none of a page that acts
+    in a world."""
     if facts["kind"] == "world":
         return []
-    if facts["kind"] == "text":
+    if facts["kind"] in ("text", "game"):
         words = folder / f"{page}.txt"
         words.write_text("\n".join(of(page).texts) + "\n", encoding="utf-8")
         return [words]

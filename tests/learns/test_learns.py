@@ -65,6 +65,7 @@ QUICK = {
     "ppo": (-475.0, -500.0, 60.0),  # as reinforce; the field calls 475 solved; 500 is believable: it cannot be more
     "dqn": (-475.0, -500.0, 60.0),  # as ppo; set before the first run
     "pqn": (-475.0, -500.0, 60.0),  # as ppo; set before the first run
+    "alphazero": (3.0, 0.0, 150.0),  # percent of easy positions misplayed, issue's bound; set before the first run
     # minus the return after 1,000 real steps, at most 200; set before the first run
     "worldmodel": (-195.0, -200.0, 180.0),
 }
@@ -127,6 +128,8 @@ def error_of(report: Report) -> float:
         return scores["lost"]["value"]
     if "word_error" in scores:
         return scores["word_error"]["value"]
+    if "wrong_moves_easy" in scores:
+        return scores["wrong_moves_easy"]["value"]
     if "return" in scores:
         return -scores["return"]["value"]
     if "loss" in scores:  # a language model's, in hundredths of a nat

@@ -23,7 +23,7 @@ function stone(piece, name, x, y) {
 }
 
 /** The board of a value. With `play(row, column)` it is played by click, or by arrow keys and Enter. `map` is "policy",
- *  "visits" or "". Returns an element. */
+ *  "visits" or "". `value.worth`: of each point what a move there is worth, or null. Returns an element. */
 export function position(value, { play, map = value.visits ? "visits" : value.policy ? "policy" : "" } = {}) {
   const rows = value.board.length, columns = value.board[0].length, edge = value.crossings ? 0 : .5;
   const lean = value.hexagons ? .5 : 0, X = (row, column) => column + lean * row, third = 1 / 3, drawing = s("svg", {
@@ -53,6 +53,9 @@ export function position(value, { play, map = value.visits ? "visits" : value.po
       drawing.append(s("circle", { cx: X(r, c), cy: r, r: .12 + .3 * Math.sqrt(v / top), class: piece ? "map ring" : "map" }));
       if (columns <= 13 && v / sum >= .005 && !piece) drawing.append(s("text", { x: X(r, c), y: r + .1, class: "share" }, String(Math.round(100 * v / sum))));
     }
+  }));
+  value.worth?.forEach((line, r) => line.forEach((worth, c) => { // what perfect play knows of a move here
+    if (worth != null) drawing.append(s("circle", { cx: X(r, c), cy: r, r: .36, class: `worth ${worth > 0 ? "wins" : worth < 0 ? "loses" : "draws"}` }), s("text", { x: X(r, c), y: r + .12, class: "share" }, worth > 0 ? `+${worth}` : String(worth).replace("-", "−")));
   }));
   const last = value.moves.at(-1);
   if (last && last[1] >= 0) drawing.append(s("rect", { x: X(last[1], last[2]) - .48, y: last[1] - .48, width: .96, height: .96, rx: .1, class: "last" }));

@@ -2,7 +2,7 @@
 import { h, fill, choice, digits, styles } from "../dom.js";
 import { get, desk } from "../api.js";
 import { draw } from "../media.js";
-import { position, chances, tree } from "../board.js";
+import { position, chances, spot, tree } from "../board.js";
 
 export const title = "Play";
 
@@ -27,7 +27,7 @@ export async function open(root, words, params, shell) {
   return () => { left = true; close?.(); };
 }
 
-const nothing = () => h("p.card", "Runs of pages that take a board, or whose world has frames, can be played here: none of these does. The pages of Atari, the road, Connect Four and Go will; so does a page of your own that takes Board.");
+const nothing = () => h("p.card", "Runs that play a board game, or whose world has frames, can be played here: none of these does. Train one: milestones train alphazero; a page of your own that takes Board can be played, too.");
 
 async function listed(root, runs) {
   const plays = runs.filter((run) => !run.shipped || run.plays);
@@ -56,40 +56,61 @@ function scores(run) {
 
 /** A game against the run. */
 function game(body, id, first, say) {
-  let past = [], now = null, items = [], map = null, mine = 1, busy = false, closed = false;
+  let past = [], now = null, items = [], map = null, mine = 1, busy = false, closed = false, ahead = 100, passes = first.passes;
   const fresh = first.items[0].value, left = h("div"), right = h("div.stack"), status = h("p.visually-hidden", { role: "status" });
   const play = (row, column) => { if (busy) return; if (now.turn === mine) ask({ ...now, wish: [mine, row, column] }); else if (!now.turn) say("The game is over. Begin a new one."); };
   const side = choice(fresh.pieces.map((name, i) => [String(i + 1), name]), "1", (value) => { mine = +value; begin(); });
-  const maps = choice([["policy", "policy"], ["visits", "visits"], ["", "nothing"]], "policy", (value) => { map = value; show(); });
+  const maps = choice([["policy", "policy"], ["visits", "visits"], ["", "nothing"]], "policy", (value) => { map = value; now = { ...now, worth: null }; show(); });
   side.setAttribute("aria-label", "You play");
   maps.setAttribute("aria-label", "Show on the board");
   const file = h("input", { type: "file", accept: ".sgf", id: "sgf-input", onchange: async () => { const chosen = file.files[0]; file.value = ""; if (chosen) load(new Uint8Array(await chosen.arrayBuffer())); } });
   file.classList.add("visually-hidden");
   const undo = h("button", { type: "button", onclick: () => { say(""); const last = past.pop(); if (last) { [now, items] = last; show(); } } }, "Undo");
-  const pass = h("button", { type: "button", onclick: () => play(-1, -1) }, "Pass");
-  fill(body, status, h("div.row", h("button.main", { type: "button", onclick: () => begin() }, "New game"), undo, fresh.game === "go" ? pass : null,
-    h("label.row.small", "You play", side), h("label.row.small", "Show", maps), h("label.button", { htmlFor: "sgf-input" }, "Load SGF"), file, h("button", { type: "button", onclick: save }, "Save SGF")),
+  const pass = h("button", { type: "button", onclick: () => play(-1, -1) }, "Pass"), far = choice([1, 10, 100, 400, 1600].map((n) => [String(n), n.toLocaleString("en")]), "100", (value) => { ahead = +value; });
+  far.setAttribute("aria-label", "Simulations a move");
+  const thinks = first.thinks && h("button", { type: "button", onclick: () => think() }, "What does it think?"), solver = first.solver && h("button", { type: "button", onclick: () => solve() }, "Ask the solver");
+  fill(body, status, h("div.row", h("button.main", { type: "button", onclick: () => begin() }, "New game"), undo, pass, thinks || null, solver || null,
+    h("label.row.small", "You play", side), first.thinks ? h("label.row.small", "Looks ahead", far) : null, h("label.row.small", "Show", maps), h("label.button", { htmlFor: "sgf-input" }, "Load SGF"), file, h("button", { type: "button", onclick: save }, "Save SGF")),
     h("div.split.play", left, right));
 
-  async function ask(board) {
+  async function ask(board, more = {}) {
     busy = true;
     say("");
     const before = now && [now, items];
     try {
-      const told = await desk.ask({ do: "move", run: id, board }), found = told.items.find((item) => item.kind === "board");
+      const told = await desk.ask({ do: "move", run: id, board, simulations: ahead, ...more }), found = told.items.find((item) => item.kind === "board");
       if (closed || !found) return;
       if (before && board.wish) past.push(before);
+      passes = told.passes;
       [now, items] = [found.value, told.items.filter((item) => item !== found)];
       map ??= now.visits ? "visits" : now.policy ? "policy" : "";
       maps.value = map;
-      status.textContent = `${now.moves.slice(-2).map(([piece, row, column]) => `${now.pieces[piece - 1]} ${String.fromCharCode(65 + column)}${now.board.length - row}`).join(", ")}; ${now.note}`;
+      status.textContent = `${now.moves.slice(-2).map(([piece, row, column]) => `${now.pieces[piece - 1]} ${spot(row, column, now.board.length, now.down)}`).join(", ")}; ${now.note}`;
       show();
     } catch (failed) { if (!closed) say(failed.message); } finally { busy = false; }
   }
-  function begin() { say(""); past = []; items = []; now = fresh; show(); if (mine !== now.turn) ask({ ...now, wish: null }); }
+  /** What the run thinks of this position, without a move. */
+  async function think() { if (!busy) await ask({ ...now, wish: null }, { only: true }); }
+  /** What perfect play knows of each move. */
+  async function solve() {
+    if (busy) return;
+    busy = true;
+    say("");
+    status.textContent = "The solver thinks …";
+    const asked = now;
+    try {
+      const told = await desk.ask({ do: "move", run: id, board: { ...now, wish: null }, solver: true });
+      if (closed || asked !== now) return;
+      now = { ...now, worth: told.worth };
+      const all = told.worth.flat().filter((worth) => worth != null), best = Math.max(...all);
+      status.textContent = all.length ? `The solver: ${now.pieces[now.turn - 1]} ${best > 0 ? "wins" : best < 0 ? "loses" : "draws"}` : "The game is over";
+      show();
+    } catch (failed) { if (!closed) say(failed.message); } finally { busy = false; }
+  }
+  function begin() { passes = first.passes; say(""); past = []; items = []; now = fresh; show(); if (mine !== now.turn) ask({ ...now, wish: null }); }
   async function load(bytes) {
     say("");
-    try { const told = await desk.ask({ do: "move", run: id }, bytes); past.push([now, items]); now = { ...fresh, ...told.items[0].value, game: fresh.game, pieces: fresh.pieces, crossings: fresh.crossings }; items = []; mine = now.turn || 1; side.value = String(mine); show(); } catch (failed) { say(failed.message); }
+    try { const told = await desk.ask({ do: "move", run: id }, bytes); passes = told.passes; past.push([now, items]); now = { ...fresh, ...told.items[0].value, game: fresh.game, pieces: fresh.pieces, crossings: fresh.crossings }; items = []; mine = now.turn || 1; side.value = String(mine); show(); } catch (failed) { say(failed.message); }
   }
   async function save() {
     try {
@@ -100,7 +121,8 @@ function game(body, id, first, say) {
   }
   function show() {
     const held = left.contains(document.activeElement);
-    fill(left, position(now, { play, map: map ?? undefined }));
+    fill(left, position(now, { play, map: now.worth ? "" : map ?? undefined }), now.worth ? h("p.soft.small", "The solver, for the one to move: above 0 wins, below 0 loses, 0 draws; the larger the number the sooner.") : null);
+    pass.hidden = !(fresh.game === "go" || passes);
     if (held) left.querySelector("svg").focus({ preventScroll: true });
     undo.disabled = !past.length;
     fill(right, chances(now), items.map((item) => h("figure", { style: { margin: 0 } }, h("figcaption.soft.small", item.name.replaceAll("_", " ")), draw(item))),

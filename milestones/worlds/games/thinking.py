@@ -1,0 +1,146 @@
+"""Looking ahead with a net: a search for many positions at once, and what a player then thinks of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor, nn
+
+from ...core.source import Facts
+from ...parts.tower import Tower, player, value_of
+from . import game as game_of
+from .game import Game
+
+Net = Callable[[Tensor], tuple[Tensor, Tensor]]  # planes "B C H W" -> scores of moves "B A", of win, draw, loss "B 3"
+ENTRIES = 1 << 16  # positions that are remembered
+CHUNK = 256  # positions that are thought of together, at most
+ROOM = 5_000_000  # moves of all nodes of their trees
+
+
+class How(NamedTuple):
+    """How far and by which rule a search looks ahead."""
+
+    simulations: int
+    considered: int = 16  # moves that Gumbel's search begins with; 0: PUCT
+    noise: bool = False  # it explores, as in self-play
+    solve: bool = True  # proved wins and losses are backed up as such
+    scale: float = 1.0  # Gumbel's c_scale
+    c: float = 1.25  # PUCT's
+    alpha: float = 0.3  # of the Dirichlet noise of PUCT
+    tempered: int = 0  # first moves of a game that PUCT draws by their visits
+
+    def rule(self) -> Any:
+        """As the tree takes it."""
+        from ...parts.search import Gumbel, Puct
+
+        if self.considered:
+            return Gumbel(self.considered, scale=self.scale, noise=float(self.noise))
+        return Puct(self.c, fpu=0.0, relative=False, alpha=self.alpha, noise=0.25 if self.noise else 0.0)
+
+
+class Found(NamedTuple):
+    """What searches of N positions led to."""
+
+    move: Int[np.ndarray, "N"]
+    policy: Float[np.ndarray, "N A"]  # what the net should have said
+    value: Float[np.ndarray, "N"]  # for the mover, -1 to 1
+    exact: Bool[np.ndarray, "N"]  # the value is proved
+
+
+class Thought(NamedTuple):
+    """What a player thinks of N positions."""
+
+    move: Int[np.ndarray, "N"]  # the one it would make; -1 where the game is over
+    policy: Float[np.ndarray, "N A"]
+    visits: Int[np.ndarray, "N A"]
+    q: Float[np.ndarray, "N A"]  # what each move is worth to the mover, -1 to 1
+    value: Float[np.ndarray, "N"]  # what the position is
+    exact: Bool[np.ndarray, "N"]  # that is proved
+    line: list[list[int]]  # what is expected to come
+    tree: list[list[Any]]  # [move, visits, q, replies], the most visited first
+
+
+class Mind:
+    """A net that is asked about positions of a game; `remember`: of each only once."""
+
+    def __init__(self, game: Game, net: Net, remember: bool = False) -> None:
+        from ...parts.cache import Cache
+
+        self.game, self.net = game, net
+        self.device = next(net.parameters()).device if isinstance(net, nn.Module) else torch.device("cpu")
+        self.cache = Cache(game.words, game.facts["actions"], ENTRIES) if remember else None
+
+    def ask(self, states: Shaped[np.ndarray, "M W"]) -> tuple[Float[np.ndarray, "M A"], Float[np.ndarray, "M"]]:
+        """Scores of the moves, and what the position is worth to the mover."""
+        if not len(states):
+            return np.zeros((0, self.game.facts["actions"]), np.float32), np.zeros(0, np.float32)
+        planes = torch.from_numpy(self.game.planes(states)).contiguous(memory_format=torch.channels_last)
+        logits, wdl = self.net(planes.to(self.device))
+        return logits.cpu().numpy(), value_of(wdl).cpu().numpy()
+
+    def recall(self, states: Shaped[np.ndarray, "M W"]) -> tuple[Float[np.ndarray, "M A"], Float[np.ndarray, "M"]]:
+        """`ask`, but for what is remembered."""
+        if self.cache is None:
+            return self.ask(states)
+        hit, logits, value = self.cache.find(states)
+        if not hit.all():
+            new = ~hit
+            logits[new], value[new] = found = self.ask(states[new])
+            self.cache.keep(states[new], *found)
+        return logits, value
+
+    def grown(self, states: Shaped[np.ndarray, "N W"], how: How, keys: Shaped[np.ndarray, "N"]) -> Any:
+        """The tree of a search of each position; `keys` decide its noise."""
+        from ...parts.search import Tree
+
+        actions = self.game.facts["actions"]
+        tree = Tree(len(states), actions, self.game.words, max(1, how.simulations), how.rule(), solve=how.solve)
+        rows = tree.begin(states, self.game.turn(states).legal, keys, how.simulations)
+        tree.settle(*self.recall(states[rows]))
+        while len((leaf := tree.leaves()).moves):
+            after, turn = self.game.step(leaf.states, leaf.moves)
+            rows = tree.grow(after, turn.legal, turn.ended, turn.value)
+            tree.settle(*self.recall(after[rows]))
+        return tree
+
+    def search(self, states: Shaped[np.ndarray, "N W"], how: How, keys: Shaped[np.ndarray, "N"],
+               made: Int[np.ndarray, "N"]) -> Found:  # fmt: skip
+        """What to do in each position, of which `made` tells the moves before it, and what to learn of it."""
+        from ...parts.search import UNKNOWN
+
+        answer = self.grown(states, how, keys).answer()
+        move, drawn = answer.move, np.flatnonzero(made < how.tempered) if not how.considered else ()
+        for n in drawn:
+            sums = answer.visits[n].cumsum()
+            move[n] = np.searchsorted(sums, np.random.default_rng(int(keys[n])).integers(sums[-1]), side="right")
+        return Found(move, answer.policy, answer.value, answer.decided != UNKNOWN)
+
+
+@torch.inference_mode()
+def think(model: nn.Module, facts: Facts, states: Shaped[np.ndarray, "N W"], simulations: int = 100,
+          how: How | None = None, trees: bool = False) -> Thought:  # fmt: skip
+    """What the net thinks of each position after so many simulations, without noise; with `trees` its lines and trees
+    too. `model`: planes -> scores of moves, of win, draw and loss."""
+    from ...parts.search import UNKNOWN
+
+    net: Any = player(model) if isinstance(model, Tower) else model.eval()
+    mind, how = Mind(game_of(facts["game"]), net), (how or How(simulations))._replace(noise=False)
+    how = how._replace(simulations=simulations)
+    found, lines, grown = list[Any](), list[list[int]](), list[list[Any]]()
+    size = max(1, min(CHUNK, ROOM // ((1 + simulations) * facts["actions"])))
+    for begin in range(0, max(1, len(states)), size):
+        part = states[begin : begin + size]
+        tree = mind.grown(part, how, np.zeros(len(part), np.uint64))
+        found.append(tree.answer())
+        for slot in range(len(part)) if trees else ():
+            lines.append(tree.line(slot))
+            grown.append(tree.replies(slot))
+    move, policy, visits, q, value, decided = (
+        np.concatenate([getattr(answer, name) for answer in found])
+        for name in ("move", "policy", "visits", "q", "value", "decided")
+    )  # fmt: skip
+    return Thought(move, policy, visits, q, value, decided != UNKNOWN, lines, grown)
