@@ -13,7 +13,6 @@ Result      lines_right 90.1 ± 0.49 %, 5 seeds, composed lines of MNIST test an
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
@@ -169,26 +168,14 @@ def answered(model: ZipReader, image: Tensor) -> Answer:
             continue
         loss = ctc_loss(logits, text[k].repeat(views, 1), length[k].repeat(views), "none")
         chance[k] = -loss.view(views, n).mean(0)
-    fits, common = torch.isin(length, length.new_tensor(USUAL)), usual(logits).view(views, n).mean(0)
-    common = common.maximum(chance).where(fits, common).exp()  # the chance of a zip code's length, this text among them
-    sure, best = (chance + fits * math.log(ODDS) - torch.log1p((ODDS - 1) * common)).max(0)  # Bayes' rule
+    odds = torch.where(torch.isin(length, length.new_tensor(USUAL)), ODDS, 1.0)
+    sure, best = (chance + odds.log() - torch.log1p((odds - 1) * chance.exp())).max(0)  # Bayes' rule
     rows = torch.arange(n, device=best.device)
     wide = torch.tensor([wide for wide, _ in VIEWS], device=best.device)[best, None]
     middle = (image.shape[3] - 1) / 2
     x = middle + (STRIDE * (frame[best, rows] + 0.5) - 0.5 - middle) / wide
     whole = (1 - logits.softmax(-1)[:, :, STRANGE]).log().sum(1).exp()  # no frame says that it sees no digit
     return Answer(text[best, rows], length[best, rows], x, sure.exp(), 1 - whole.view(views, n).mean(0))
-
-
-def usual(logits: Float[Tensor, "B T K"]) -> Float[Tensor, "B"]:
-    """The log-chance that a line has as many signs as a zip code, whichever they are: that of a text of one sign."""
-    either = torch.stack([logits[..., 0], logits[..., 1:].logsumexp(-1)], -1)
-    chance = logits.new_full((len(USUAL), len(logits)), -torch.inf)
-    for k, signs in enumerate(USUAL):
-        if logits.shape[1] >= 2 * signs:  # there is room, with a blank between each
-            ones = torch.ones(len(logits), signs, dtype=torch.long, device=logits.device)
-            chance[k] = -ctc_loss(either, ones, ones.sum(1), "none")
-    return chance.logsumexp(0).clamp(max=0)
 
 
 def judged(model: ZipReader, source: Any) -> tuple[Float[Tensor, "N"], Tensor]:
