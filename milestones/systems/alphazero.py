@@ -19,10 +19,10 @@ import copy
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..core.config import Config, Field
@@ -41,7 +41,7 @@ from ..worlds.games import game
 from ..worlds.games.analysis import analysed
 from ..worlds.games.judged import judged, matched
 from ..worlds.games.selfplay import Course, SelfPlay
-from ..worlds.games.thinking import How, Thought, think
+from ..worlds.games.thinking import How, think
 from ..worlds.games.window import Examples, Window, turned
 
 GOALS = (10.0, 3.0, 1.0)  # percent of wrong moves: how many updates it takes to reach them is told
@@ -204,8 +204,8 @@ PRESETS = {
     "hex5": Knobs(game="hex5", channels=32, steps=8000, most=8),
     # The paper's settings (2018, supplement), on its smaller cousin of a board.
     "paper": Knobs(blocks=19, channels=256, pooled=0, normal="batch", together=4096, abreast=256, steps=700_000,
-                   moves=1, simulations=800, few=800, considered=0, alpha=1.5, solve=False, stop=False, strewn=0.0, trust=0.0,
-                   first=1_000_000, growth=0.0, rows=1_000_000, reuse=1.0, batch=4096, method="sgd", lr=0.2, decay=1e-4,
-                   average=0.0, squared=True, looks=100, searched=800),
+                   moves=1, simulations=800, few=800, considered=0, alpha=1.5, solve=False, stop=False, strewn=0.0,
+                   trust=0.0, first=1_000_000, growth=0.0, rows=1_000_000, reuse=1.0, batch=4096, method="sgd", lr=0.2,
+                   decay=1e-4, average=0.0, squared=True, looks=100, searched=800),
 }  # fmt: skip
 system = System(Knobs, PRESETS, prepare, build, train, score, use, takes=(Text, Board))

@@ -132,8 +132,9 @@ def test_killed_and_resumed_to_the_same_bits(settings: dict[str, Any], tmp_path:
             run(tmp_path / "killed", die_at)
     found = run(tmp_path / "killed")
     assert all(torch.equal(found[name], value) for name, value in whole.items())
-    logs = [[{k: v for k, v in json.loads(line).items() if k != "seconds"}
-             for line in (tmp_path / name / "log.jsonl").read_text().splitlines()] for name in ("whole", "killed")]  # fmt: skip
+    texts = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "killed")]
+    logs = [[{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in text.splitlines()]
+            for text in texts]  # fmt: skip
     assert logs[0] == logs[1] and any("valid_error" in line for line in logs[0])
 
 

@@ -35,7 +35,7 @@ class Dice:
 
 def outcome(group: Group, slot: int, found: Found) -> tuple[float, bool]:
     """The result of the game for the mover, and whether it is over, by the rules of the course."""
-    after, turn = group.game.step(group.states[slot : slot + 1], found.move[slot : slot + 1])
+    _, turn = group.game.step(group.states[slot : slot + 1], found.move[slot : slot + 1])
     if bool(turn.ended[0]):
         return -float(turn.value[0]), True
     return float(found.value[slot]), bool(found.exact[slot]) and group.course.stop
@@ -213,8 +213,8 @@ def test_a_twin_is_a_position_with_its_moves(name: str) -> None:
     cells, moves = table.twins()
     planes, turns = table.planes(states), []
     for n in range(200):
-        fits = [g for g in range(len(cells)) if np.array_equal(
-            planes[n].reshape(len(planes[n]), -1)[:, cells[g]].reshape(planes[n].shape), found.planes[n].numpy())]  # fmt: skip
+        mine, its = planes[n].reshape(len(planes[n]), -1), found.planes[n].flatten(1).numpy()
+        fits = [g for g in range(len(cells)) if np.array_equal(mine[:, cells[g]], its)]
         assert fits
         allowed = found.policy[n].numpy() > 0
         assert any(np.array_equal(legal[n][moves[g]], allowed) for g in fits)
