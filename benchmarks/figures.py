@@ -63,7 +63,11 @@ def where(found: Value) -> str:
     """Device and date of a benchmark, for the line below its table."""
     machine = found["machine"]
     torch = found["versions"].get("torch", "?")
-    return f"{machine['cpu']}, {machine['cores']} cores, PyTorch {torch}, {found['date']}"
+    parts: dict[str, list[str]] = {}
+    for name, part in found["parts"].items():
+        parts.setdefault(part["here"].rpartition(", ")[0], []).append(name.partition("/")[0])
+    elsewhere = [f"; on {cpu}: {', '.join(names)}" for cpu, names in parts.items() if cpu != machine["cpu"]]
+    return f"{machine['cpu']}, {machine['cores']} cores, PyTorch {torch}, {found['date']}" + "".join(elsewhere)
 
 
 def number(value: float) -> str:
@@ -348,7 +352,7 @@ def ensemble(found: Value) -> str:
 
 
 TRAINED = {
-    "cifar": "`resnet --preset photos --width 32`, {steps:,} updates",
+    "cifar": "`resnet --preset photos-long`, {steps:,} updates",
     "wide": "`resnet` at width 64, 60 updates",
     "large": "`alexnet` at 224 pixels, batch 64",
 }

@@ -4,7 +4,7 @@
 
 The photographs are CIFAR-10 as 60,000 recompressed JPEG files, a folder per class, in cifar10-jpeg.zip of the folder
 that MILESTONES_DATA names; figures on them are not comparable with those on CIFAR-10 itself. Parts: files (seconds to
-scan, to decode once, and to begin again), cifar (the preset photos at width 32, for 5,400 updates), transfer (a net
+scan, to decode once, and to begin again), cifar (the preset photos-long), transfer (a net
 that saw five classes for 500 updates is tuned for 300 on 3,000 photographs of the other five, against 300 from
 scratch), wide (speed and share of the measured peak of resnet at width 64), large (alexnet at 224 pixels: examples/s
 and memory). Errors are on the test folder, scored once.
@@ -124,7 +124,7 @@ def main() -> int:
     results = Results("photos", [*project("resnet", "alexnet"), Path(__file__)], sys.executable, args.fresh)
     data = ["--data", str(photos)]
     commands = {
-        "cifar": ["train", "resnet", "--preset", "photos", "--width", "32", "--steps", "5400", *data],
+        "cifar": ["train", "resnet", "--preset", "photos-long", *data],
         "wide": ["train", "resnet", "--preset", "photos", "--width", "64", "--steps", "60", "--average", "0", *data],
         "large": [
             "train",

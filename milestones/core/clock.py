@@ -10,8 +10,8 @@ SAVE_SECONDS = 15.0  # between saves, or 50 times what a save took, whichever is
 class Clock:
     """When to look, save and write, and how fast it goes; no training decision reads it."""
 
-    def __init__(self, before: float) -> None:
-        self.begin = time.monotonic()
+    def __init__(self, before: float, first: int = 0) -> None:
+        self.begin, self.first = time.monotonic(), first  # and the step it begins with
         self.before = before  # seconds spent by earlier processes
         self.look = self.files = self.begin
         self.save = self.begin + SAVE_SECONDS

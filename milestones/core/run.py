@@ -23,9 +23,9 @@ from .plan import Plan, chosen, count_flops, machine, measure, read_plan
 from .source import Place, key
 from .state import Stateful, read_state, write_state
 
-# What has not moved for a thousand updates (the momentum of a dead filter) falls below the smallest normal number, where
-# arithmetic is ten times slower: a residual net trained five times slower after 2,000 updates. Here, since threads take
-# over the mode of the one that makes them: before anything is computed.
+# What has not moved for a thousand updates (the momentum of a dead filter) falls below the smallest normal number,
+# where arithmetic is ten times slower: a residual net trained five times slower after 2,000 updates. Set here, before
+# anything is computed, since threads take over the mode of the one that makes them.
 torch.set_flush_denormal(True)
 
 LONGEST_WINDOW = 100  # steps in one line of the log
@@ -56,6 +56,7 @@ class Progress(NamedTuple):
     rate: float  # examples a second, lately; 0 if unknown
     share: float  # percent of the machine's peak; 0 if unknown
     numbers: dict[str, float]  # the last logged
+    first: int = 0  # step that this process began with
 
 
 class Run:
@@ -170,7 +171,7 @@ class Run:
             return
         self._truncate()
         window = max(1, min(LONGEST_WINDOW, total // 500))
-        clock, look, model = Clock(self.seconds), None, state.get("model")
+        clock, look, model = Clock(self.seconds, self.step), None, state.get("model")
         try:
             for step in range(self.step, total):
                 self.step = step
@@ -310,8 +311,8 @@ class Run:
         self.rate = clock.rate(self.step + 1, now) * self._examples
         if self._watch:
             share = self.plan.share(self.rate)
-            here = Progress(self._stage, self.step + 1, self._total, clock.here(), self.rate, share, self._numbers)
-            self._watch(here)
+            here = (self._stage, self.step + 1, self._total, clock.here(), self.rate, share, self._numbers, clock.first)
+            self._watch(Progress(*here))
         if now >= clock.files:
             clock.files = now + 2.0
             self._status("training", clock)

@@ -8,7 +8,7 @@ Deviations  connectionist temporal classification (Graves et al. 2006) instead o
             trained. Lines are composed from digits, since no set of real zip codes may be shipped; letters and
             digits upside down teach it what is none.
 Result      lines_right 90.1 ± 0.49 %, 5 seeds, composed lines of MNIST test and USPS test, 86.4 s, read_at_1
-            61.2 %; on 2 cores of AMD EPYC.
+            61.2 %; on 2 cores of Intel(R) Xeon(R) Processor.
 """
 
 from __future__ import annotations

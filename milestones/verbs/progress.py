@@ -13,7 +13,7 @@ PLAIN_SECONDS = 5.0
 
 def words(now: Progress, step_of: bool = True) -> str:
     """Step, losses, speed, share of the machine's peak and time left, in one line."""
-    done = max(now.step, 1)
+    done = max(now.step - now.first, 1)
     parts = [f"{now.stage} {now.step:,}/{now.total:,}"] if step_of else []
     for name in ("return", "loss", "error", "valid_loss", "valid_error"):
         if name in now.numbers:

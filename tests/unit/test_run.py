@@ -155,6 +155,27 @@ def test_watcher(tmp_path: Path) -> None:
     assert seen[0].numbers == {"loss": 2.0}
 
 
+def test_time_left_counts_the_steps_of_this_process(tmp_path: Path) -> None:
+    """A run that goes on at step 800 after 10 s has not made 810 steps in them."""
+    from milestones.verbs.progress import words
+
+    seen: list[Progress] = []
+    with Run(tmp_path, CPU, "exact") as run:
+        for step in run.steps(1000):
+            if step == 799:
+                run._signal = signal.SIGINT
+    with Run(tmp_path, CPU, "exact", watch=seen.append) as run:
+        list(run.steps(1000))
+    assert seen[0][:3] == ("train", 801, 1000) and seen[0].first == 800
+    assert words(Progress("train", 810, 1000, 10.0, 5.0, 0.0, {}, 800)).endswith("3 min left")
+
+
+def test_numbers_below_the_smallest_normal_one_are_zero() -> None:
+    """In all threads: such numbers are ten times slower."""
+    small = torch.full((100_000,), 1.2e-38)
+    assert not (small * 0.5).count_nonzero()
+
+
 def test_signals_are_given_back(tmp_path: Path) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with Run(tmp_path, CPU, "exact"):

@@ -39,10 +39,10 @@ def mover(states: np.ndarray) -> np.ndarray:
 
 @njit
 def won(stones):
+    found = False
     for line in LINES:
-        if stones & line == line:
-            return True
-    return False
+        found = found or stones & line == line
+    return found
 
 
 @njit

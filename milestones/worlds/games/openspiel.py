@@ -135,7 +135,7 @@ class Spiel:
                 legal[i, state.legal_actions() if state.current_player() == mover else [self.moves]] = True
         return Turn(legal, ended, value)
 
-    def planes(self, states: UInt64[np.ndarray, "N W"]) -> UInt8[np.ndarray, "N C H W"]:
+    def planes(self, states: UInt64[np.ndarray, "N _"]) -> UInt8[np.ndarray, "N C H W"]:
         seen, movers = np.empty((len(states), *self.shape), np.float32), self.mover(states)
         for i, row in enumerate(states):
             seen[i] = np.reshape(self._state(row).observation_tensor(int(movers[i])), self.shape)
