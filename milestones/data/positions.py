@@ -1,6 +1,6 @@
 """Connect-four positions whose every move is known: six sets by length and difficulty, solved by our own solver.
 
-A set's name says how many stones lie there (begin: at most 14; middle: 15 to 28; end: more) and how many more are
+A set's name says how many stones lie there (begin: 10 to 14; middle: 15 to 28; end: 29 to 38) and how many more are
 placed before the game is over, if both play perfectly (easy: fewer than 14; medium: 14 to 28; hard: more), as Pons's
 sets do. benchmarks/positions.py made them and says how; no position, nor its mirror image, is there twice.
 """
@@ -39,9 +39,12 @@ class Known(NamedTuple):
 
 def positions(split: Literal["valid", "test"] = "test") -> dict[str, Known]:
     """The six sets by name: 1,000 positions each to test, 200 others each to look at while a player learns."""
+    known = {}
     with np.load(FILE, allow_pickle=False) as archive:
-        words, values = archive[f"{split}_states"], archive[f"{split}_values"]
-    return {name: Known(f"connect four, {name}", split, words[k], values[k]) for k, name in enumerate(SETS)}
+        for name in SETS:
+            states, values = (archive[f"{split} {name} {what}"] for what in ("states", "values"))
+            known[name] = Known(f"connect four, {name}", split, states, values)
+    return known
 
 
 def wrong_share(choose: Callable[[np.ndarray], np.ndarray], level: Level, split: Literal["valid", "test"] = "test",

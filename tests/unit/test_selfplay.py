@@ -95,11 +95,13 @@ def test_the_kth_game_begins_alike_whatever_else_is_played() -> None:
 
 
 def test_openings_are_strewn_as_asked() -> None:
-    group = Group(game("connect_four"), np.arange(4000), 0, Course(strewn=0.5, most=4))
-    counts = np.bincount(group.first, minlength=5) / 4000
-    assert counts[0] == pytest.approx(0.5, abs=0.03)
-    assert counts[1:] == pytest.approx([0.125] * 4, abs=0.03)
-    moves = group.past.move[group.first == 4, :4]
+    """What is left of them to the most is spread evenly in its logarithm."""
+    group = Group(game("connect_four"), np.arange(4000), 0, Course(strewn=0.5, most=7))
+    left = 8 ** ((np.arange(100_000) + 0.5) / 100_000)
+    want = np.bincount((8 - left).round().astype(int), minlength=8) / 100_000
+    want = 0.5 * want + np.array([0.5, *[0.0] * 7])
+    assert np.bincount(group.first, minlength=8) / 4000 == pytest.approx(want, abs=0.03)
+    moves = group.past.move[group.first >= 5, :4]
     assert np.bincount(moves[:, 3], minlength=7) / len(moves) == pytest.approx([1 / 7] * 7, abs=0.06)
 
 
