@@ -40,7 +40,8 @@ PAGES = {
 ELSEWHERE = {"adversarial": "nets", "scenes": "pages"}  # pages with a benchmark of their own: what its summary has
 SEQUENCES = ("dynamics", "lstm", "sounds", "speech", "translator", "captions", "frames", "eeg", "transformer")
 SHIPPED = {"shipped": SEQUENCES, "shipped_texts": ("gpt", "charrnn", "words", "vectors", "memory", "logic", "stack"),
-           "shipped_worlds": ("reinforce", "ppo", "dqn", "pqn", "worldmodel", "driver")}  # fmt: skip
+           "shipped_worlds": ("reinforce", "ppo", "dqn", "pqn", "worldmodel", "driver"),
+           "shipped_games": ("alphazero",)}  # fmt: skip
 WIDTH, INDENT, MOST_LINES = 110, 12, 5
 TITLES = {
     "keras-tensorflow": "Keras (TensorFlow)",
@@ -65,9 +66,20 @@ def where(found: Value) -> str:
     torch = found["versions"].get("torch", "?")
     parts: dict[str, list[str]] = {}
     for name, part in found["parts"].items():
-        parts.setdefault(part["here"].rpartition(", ")[0], []).append(name.partition("/")[0])
-    elsewhere = [f"; on {cpu}: {', '.join(names)}" for cpu, names in parts.items() if cpu != machine["cpu"]]
-    return f"{machine['cpu']}, {machine['cores']} cores, PyTorch {torch}, {found['date']}" + "".join(elsewhere)
+        parts.setdefault(processor(part), []).append(name.partition("/")[0])
+    here = plain(machine["cpu"])
+    elsewhere = [f"; on {cpu}: {', '.join(names)}" for cpu, names in parts.items() if cpu != here]
+    return f"{here}, {machine['cores']} cores, PyTorch {torch}, {found['date']}" + "".join(elsewhere)
+
+
+def plain(cpu: str) -> str:
+    """A processor's name without its marks."""
+    return cpu.replace("(R)", "").replace(" Processor", "")
+
+
+def processor(part: Value) -> str:
+    """What a part was measured on."""
+    return plain(part["here"].rpartition(", ")[0])
 
 
 def number(value: float) -> str:
@@ -250,6 +262,37 @@ def throughput(found: Value) -> str:
     turns = "one turn of each" if pairs == 1 else f"{pairs} turns of each"
     told = f"eight layers at width 64, pictures of 32 x 32 in colour, batches of 128; {turns}"
     return "\n".join([*rows, "", f"A residual net, {told}; `benchmarks/throughput.py` on {where(found)}."])
+
+
+def searching(found: Value) -> str:
+    """Simulations a second, and how many times as many as those of a peer."""
+    names = {
+        "bare/puct, 256 games": "bare tree, PUCT, one core", "bare/gumbel, 256 games": "bare tree, Gumbel, one core",
+        "bare/puct, 256 games, avx2": "bare tree, PUCT, one core, held to AVX2",
+        "play/native, bfloat16": "self-play, bfloat16", "play/native, float32": "self-play, float32",
+        "play/avx2, float32": "self-play, float32, held to AVX2",
+        "bare/openspiel, C++": "OpenSpiel's bare tree in C++, random games for a net, one core",
+        "bare/openspiel, Python": "OpenSpiel's bare tree in Python, one core",
+        "bare/alpha-zero-general": "alpha-zero-general's bare tree, one core",
+        "play/openspiel, documented": "OpenSpiel's self-play, its own net",
+        "play/openspiel, tuned": "OpenSpiel's self-play, our net",
+        "play/alpha-zero-general, tuned": "alpha-zero-general's self-play, our net",
+    }  # fmt: skip
+    rows = headed("connect four", "simulations/s", "ours are so many times as many", "target")
+    for key, name in names.items():
+        rate = found["summary"]["rates"].get(key)
+        if rate is None:
+            continue
+        mine = "bare/puct, 256 games" if key.startswith("bare") else "play/native, bfloat16"
+        times = found["summary"]["times"].get(f"{mine} to {key}")
+        least = found["targets"].get(key.split("/")[1].split(",")[0], 0) if times and key.startswith("play") else 0
+        wanted = found["targets"].get(key) or (found["targets"]["bare"] if name.startswith("bare") else 0)
+        word = f"{wanted:,.0f}: {'reached' if rate['mean'] >= wanted else 'missed'}" if wanted else ""
+        word = f"{least:g} times: {'reached' if times['min'] >= least else 'missed'}" if least else word
+        dirty = " (disturbed)" if rate["dirty"] else ""
+        rows.append(f"| {name}{dirty} | {rate['mean']:,.0f} | {range_of(times) if times else ''} | {word} |")
+    told = "A net of 4 blocks of 48 channels, 64 simulations a move; peers ask it for one position at a time"
+    return "\n".join([*rows, "", f"{told}; `benchmarks/search.py` on {where(found)}."])
 
 
 def ablations(found: Value) -> str:
@@ -628,6 +671,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Value], str]]] = {
     "start": ("start", start),
     "photos": ("photos", photos),
     "throughput": ("throughput", throughput),
+    "search": ("search", searching),
     "ablations": ("ablations", ablations),
     "lr": ("lr", rates),
     "faults": ("faults", faults),
@@ -672,7 +716,10 @@ def docstring(text: str, parts: list[str], found: Value | None) -> str:
     if not measured or not ast.get_docstring(ast.parse(text)):
         return text
     sentences = []
-    for part, page in measured:
+    parts = {name.rpartition("/")[0]: part for name, part in (found or {})["parts"].items()}
+    devices = [f"2 cores of {processor(parts[part])}" if page["device"] == "cpu" else page["device"]
+               for part, page in measured]  # fmt: skip
+    for place, (part, page) in enumerate(measured):
         name, score = main_score(page)
         preset = part.partition(" ")[2]
         unit, n = score["unit"], score["seeds"]["n"]
@@ -683,13 +730,9 @@ def docstring(text: str, parts: list[str], found: Value | None) -> str:
             f"{score['data']}, {page['seconds']['mean']:.1f} s".replace("  ", " ")
             + "".join(f", {other} {number(value['seeds']['mean'])} {value['unit']}" for other, value in others(page))
         )
-    machine = (found or {})["machine"]
-    device = (
-        f"on {machine['cores']} cores of {machine['cpu']}"
-        if measured[0][1]["device"] == "cpu"
-        else f"on {measured[0][1]['device']}"
-    )
-    return written(text, "; ".join(sentences) + f"; {device}.")
+        if devices[place : place + 2] != devices[place : place + 1] * 2:  # the last that was measured there
+            sentences[-1] += f", on {devices[place]}"
+    return written(text, "; ".join(sentences) + ".")
 
 
 def brief(text: str, found: Value | None, part: str) -> str:

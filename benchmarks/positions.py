@@ -2,7 +2,8 @@
 
     ./go bench positions [--quick] [--fresh]
     python benchmarks/positions.py --make opening     # milestones/data/connect_four_opening.npz: hours
-    python benchmarks/positions.py --make sets        # milestones/data/connect_four.npz: minutes to an hour
+    python benchmarks/positions.py --make sets        # milestones/data/connect_four.npz: half an hour
+    python benchmarks/positions.py --make hex         # milestones/data/hex5_opening.npz: minutes
 
 Without --make it solves each set of milestones/data/connect_four.npz in a process of its own, which begins with an
 empty table and keeps it from one position to the next, as a game does: positions a second, whole (what is it worth?)
@@ -22,6 +23,7 @@ its exact worth. Of each set, 200 positions drawn at random are for validation, 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
 import tempfile
@@ -36,8 +38,8 @@ DATA = ROOT / "milestones" / "data"
 OPENING, PIECE = 8, 200  # stones of the book's positions; positions solved between two saves
 LARGE = 1 << 26  # entries of the table while making: 512 MB
 TEST, VALID, SEED = 1000, 200, 1988
-STONES = {"begin": (1, 14), "middle": (15, 28), "end": (29, 40)}
-LARGEST = {"connect_four.npz": 300_000, "connect_four_opening.npz": 200_000}  # bytes
+STONES = {"begin": (10, 14), "middle": (15, 28), "end": (29, 38)}
+LARGEST = {"connect_four.npz": 300_000, "connect_four_opening.npz": 200_000, "hex5_opening.npz": 10_000}  # bytes
 
 
 def write(name: str, **arrays: np.ndarray) -> None:
@@ -68,13 +70,29 @@ def opening() -> None:
     write("connect_four_opening.npz", worths=worths, stones=np.array(OPENING))
 
 
-def kind(worth: int, stones: int) -> str:
-    """The set of a position."""
-    from milestones.parts.solver import remaining
+def hex_opening() -> None:
+    """Who wins hex on 5 x 5 after each third stone; half of the positions are the others turned by half."""
+    from milestones.parts.connection import Hex
+    from milestones.parts.worths import NONE
 
-    left = int(remaining(np.array([worth]), np.array([stones]))[0])
-    part = next(name for name, (_, most) in STONES.items() if stones <= most)
-    return f"{part} {'easy' if left < 14 else 'medium' if left <= 28 else 'hard'}"
+    search, cells, began = Hex(5, 1 << 22), 25, time.monotonic()
+    scores = np.full((cells, cells, cells), NONE, np.int8)
+    for first in range(13):
+        for second in (cell for cell in range(cells) if cell != first):
+            legal = ~np.isin(np.arange(cells), (first, second))
+            row = search.scores(np.array([1 << first]), np.array([1 << second]), legal[None])[0]
+            scores[first, second], scores[cells - 1 - first, cells - 1 - second] = row, row[::-1]
+        say(f"hex, {time.monotonic() - began:.0f} s: {first + 1} of 13 first stones")
+    write("hex5_opening.npz", scores=scores)
+
+
+def kinds(stones: int) -> list[str]:
+    """The difficulty of a position with so many stones for each worth from -21 to 21."""
+    from milestones.parts.solver import CELLS, remaining
+
+    worths = np.arange(-CELLS // 2, CELLS // 2 + 1)
+    left = remaining(worths, np.full(len(worths), stones)).tolist()
+    return ["easy" if n < 14 else "medium" if n <= 28 else "hard" for n in left]
 
 
 def drawn(stones: int, rng: np.random.Generator) -> tuple[int, int] | None:
@@ -93,44 +111,62 @@ def drawn(stones: int, rng: np.random.Generator) -> tuple[int, int] | None:
     return None if completing(own) & playable(mask) else (own, mask)
 
 
-def sets() -> None:
-    """Fill the six sets for the test and for validation."""
+def filled(length: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The sets of a length by name: positions and worths, in mixed order. Made once, and found again."""
     from milestones.data.positions import SETS
-    from milestones.parts.solver import Solver, name
+    from milestones.parts.solver import CELLS, Solver, name
     from milestones.parts.worths import careful
 
-    with np.load(DATA / "connect_four_opening.npz", allow_pickle=False) as book:
-        solver = Solver(LARGE, book["worths"], int(book["stones"]))
-    rng, seen, tried, began = np.random.default_rng(SEED), set[int](), 0, time.monotonic()
-    found: dict[str, list[tuple[int, int]]] = {one: [] for one in SETS}
-    values: dict[str, list[np.ndarray]] = {one: [] for one in SETS}
-    while lacking := [one for one in SETS if len(found[one]) < TEST + VALID]:
-        part = STONES[lacking[int(rng.integers(len(lacking)))].split()[0]]
-        stones = int(rng.integers(part[0], part[1] + 1))
+    aside = Path(tempfile.gettempdir(), f"connect_four_{length}.npz")
+    names = [one for one in SETS if one.startswith(length)]
+    if aside.exists():
+        with np.load(aside, allow_pickle=False) as archive:
+            return {one: (archive[f"{one} states"], archive[f"{one} values"]) for one in names}
+    solver, rng = Solver(1 << 24), np.random.default_rng([SEED, list(STONES).index(length)])
+    seen, tried, began = set[int](), 0, time.monotonic()
+    found: dict[str, list[tuple[tuple[int, int], np.ndarray]]] = {one: [] for one in names}
+    while any(len(those) < TEST + VALID for those in found.values()):
+        stones = int(rng.integers(STONES[length][0], STONES[length][1] + 1))
         position = drawn(stones, rng)
         if position is None or name(*position) in seen:
             continue
         seen.add(name(*position))
+        state, hard = np.array([position], np.uint64), kinds(stones)
         tried += 1
-        state = np.array([position], np.uint64)
-        at = kind(int(solver.worths(state)[0]), stones)
-        if at not in lacking:
+        if tried % 500 == 0:
+            say(f"{length}, {time.monotonic() - began:.0f} s, {tried:,} positions: "
+                + ", ".join(f"{one} {len(those)}" for one, those in found.items()))  # fmt: skip
+        # Whether it is easy is soon known; of the others one asks only while they are lacking.
+        close = [k - CELLS // 2 for k, one in enumerate(hard) if one != "easy"]
+        easy = not close or solver.reaches(state, max(close) + 1) or not solver.reaches(state, min(close))
+        open_ = [one for one, those in found.items() if len(those) < TEST + VALID]
+        if not any(one.endswith("easy") == easy for one in open_):
             continue
-        worths = solver.scores(state)
-        if careful(worths)[0]:
-            found[at].append(position)
-            values[at].append(worths[0])
-        if tried % 2000 == 0:
-            say(f"{time.monotonic() - began:5.0f} s, {tried:,} positions solved: "
-                + ", ".join(f"{one} {len(found[one])}" for one in SETS))  # fmt: skip
-    for one in SETS:
-        order = rng.permutation(TEST + VALID)
-        found[one], values[one] = [found[one][k] for k in order], [values[one][k] for k in order]
+        at = f"{length} {hard[int(solver.worths(state)[0]) + CELLS // 2]}"
+        if at in open_:
+            worths = solver.scores(state)
+            if careful(worths)[0]:
+                found[at].append((position, worths[0]))
+    mixed = {}
+    for one, those in found.items():
+        order = rng.permutation(len(those))
+        mixed[one] = (np.array([those[k][0] for k in order], np.uint64), np.array([those[k][1] for k in order]))
+    np.savez(aside, **{f"{one} {what}": those[k] for one, those in mixed.items()
+                       for k, what in enumerate(("states", "values"))})  # fmt: skip
+    return mixed
+
+
+def sets() -> None:
+    """Fill the six sets for the test and for validation."""
     arrays = {}
-    for split, part in (("test", slice(0, TEST)), ("valid", slice(TEST, None))):
-        arrays[f"{split}_states"] = np.array([found[one][part] for one in SETS], np.uint64)
-        arrays[f"{split}_values"] = np.array([values[one][part] for one in SETS], np.int8)
+    for name, mixed in ((name, mixed) for length in STONES for name, mixed in filled(length).items()):
+        for split, part in (("test", slice(0, TEST)), ("valid", slice(TEST, None))):
+            for what, rows in zip(("states", "values"), mixed, strict=True):
+                arrays[f"{split} {name} {what}"] = rows[part]
     write("connect_four.npz", **arrays)
+
+
+MAKE = {"opening": opening, "sets": sets, "hex": hex_opening}
 
 
 def solved(question: Value) -> Value:
@@ -173,12 +209,12 @@ def main() -> int:
         print("\n" + json.dumps(solved(json.load(sys.stdin))))
         return 0
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--make", choices=("opening", "sets"), help="make a file of milestones/data")
+    parser.add_argument("--make", choices=(*MAKE, *STONES), help="make a file of milestones/data, or some sets")
     parser.add_argument("--quick", action="store_true", help="a smoke run; says nothing")
     parser.add_argument("--fresh", action="store_true", help="measure again what was measured already")
     args = parser.parse_args()
     if args.make:
-        opening() if args.make == "opening" else sets()
+        filled(args.make) if args.make in STONES else MAKE[args.make]()
         return 0
     from milestones.data.positions import SETS
 
@@ -186,13 +222,14 @@ def main() -> int:
     rows = []
     for name in SETS:
         question = {"set": name, "most": 20 if args.quick else TEST}
-        part = results.part(name, lambda question=question: ask(
-            [sys.executable, str(Path(__file__).resolve()), "--solve"], question, {"PYTHONPATH": str(ROOT)}))  # fmt: skip
+        words = [sys.executable, str(Path(__file__).resolve()), "--solve"]
+        part = results.part(name, functools.partial(ask, words, question, {"PYTHONPATH": str(ROOT)}))
         results.write(**{name: {key: float(f"{part[key]:.4g}") for key in part if isinstance(part[key], float)}})
-        rows.append([name, f"{part['stones']:.0f}", f"{part['remaining']:.0f}", f"{part['won']:.0f}/{part['drawn']:.0f}",
-                     f"{part['random_wrong']:.0f}", f"{part['a_second']:,.0f}", f"{1000 * part['slowest']:.1f}",
-                     f"{part['columns_a_second']:,.0f}", f"{1000 * part['columns_slowest']:.1f}",
-                     f"{part['nodes']:,.0f}", f"{part['nodes_a_second'] / 1e6:.1f}"])  # fmt: skip
+        shares = f"{part['won']:.0f}/{part['drawn']:.0f}"
+        rows.append([name, f"{part['stones']:.0f}", f"{part['remaining']:.0f}", shares, f"{part['random_wrong']:.0f}",
+                     f"{part['a_second']:,.0f}", f"{1000 * part['slowest']:.1f}", f"{part['columns_a_second']:,.0f}",
+                     f"{1000 * part['columns_slowest']:.1f}", f"{part['nodes']:,.0f}",
+                     f"{part['nodes_a_second'] / 1e6:.1f}"])  # fmt: skip
     say(table(["set", "stones", "left", "won/drawn %", "random wrong %", "positions/s", "slowest ms", "by column/s",
                "slowest ms", "nodes", "M nodes/s"], rows))  # fmt: skip
     return 0

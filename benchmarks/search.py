@@ -34,14 +34,16 @@ from typing import Any
 
 import numpy as np
 from _results import Results, project
-from measure import AVX2, ROOT, Value, ask, instruction_sets, peers_python, ratios, say, spread, table
+from measure import AVX2, ROOT, TRIES, Value, ask, instruction_sets, peers_python, ratios, say, spread, table
 
 BLOCKS, CHANNELS, SIMULATIONS = 4, 48, 64
 GAMES = 256
+NARROW = {**AVX2, "NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,+bmi2,+popcnt,-avx512f"}
 BARE = {
     "puct, 256 games": {"who": "bare", "rule": "puct", "games": 256, "simulations": 100},
     "puct, 1024 games": {"who": "bare", "rule": "puct", "games": 1024, "simulations": 100},
     "gumbel, 256 games": {"who": "bare", "rule": "gumbel", "games": 256, "simulations": 100},
+    "puct, 256 games, avx2": {"who": "bare", "rule": "puct", "games": 256, "simulations": 100, "env": NARROW},
     "puct, 256 games, 800 simulations": {"who": "bare", "rule": "puct", "games": 256, "simulations": 800},
 }
 BARE_PEERS = {
@@ -52,14 +54,16 @@ BARE_PEERS = {
 PLAY = {
     "native, bfloat16": {"who": "play", "precision": "bfloat16"},
     "native, float32": {"who": "play", "precision": "float32"},
-    "avx2, float32": {"who": "play", "precision": "float32", "env": AVX2},
+    "avx2, float32": {"who": "play", "precision": "float32", "env": NARROW},
 }
 PLAY_PEERS = {
     "openspiel, documented": {"who": "spiel-flax"},
     "openspiel, tuned": {"who": "spiel-torch"},
     "alpha-zero-general, tuned": {"who": "general-torch"},
 }
-TARGETS = {"bare": 1e6, "native, bfloat16": 6e4, "avx2, float32": 1.2e4, "openspiel": 20.0, "alpha-zero-general": 5.0}
+PACKAGES = ("open_spiel", "numba", "jax", "flax")
+TARGETS = {"bare": 1e6, "play/native, bfloat16": 6e4, "play/avx2, float32": 1.2e4}
+TIMES = {"openspiel": 20.0, "alpha-zero-general": 5.0}
 
 
 # ours
@@ -115,7 +119,8 @@ def play(question: Value) -> Value:
     from milestones.worlds.games.thinking import How
 
     torch.manual_seed(0)
-    threads, game = os.cpu_count() or 1, game_of("connect_four")
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    game = game_of("connect_four")
     net = player(Tower(game.facts["shape"], 7, BLOCKS, CHANNELS), question["precision"])
     world, done = SelfPlay(game, GAMES, -(-GAMES // threads), 0, Course()), []
     answer = search.Tree.answer
@@ -204,10 +209,11 @@ def spiel_net(tuned: bool) -> Any:
 
         model: Any = Model()
     else:
-        from open_spiel.python.algorithms.alpha_zero import model as model_lib
+        from open_spiel.python.algorithms.alpha_zero.utils import api_selector
 
-        model = model_lib.Model.build_model("resnet", shape, 7, nn_width=CHANNELS, nn_depth=BLOCKS, weight_decay=1e-4,
-                                            learning_rate=1e-3, path=None)  # fmt: skip
+        make = api_selector("nnx").Model.build_model  # their default
+        model = make("resnet", shape, 7, nn_width=CHANNELS, nn_depth=BLOCKS, weight_decay=1e-4, learning_rate=1e-3,
+                     path=None)  # fmt: skip
     return evaluator.AlphaZeroEvaluator(game, model)
 
 
@@ -410,7 +416,13 @@ def measured(results: Results, name: str, question: Value, args: Any, python: st
     words = [python, str(Path(__file__).resolve()), "--worker"]
     for k in range(args.repeats):
         say(f"{name}, {k + 1} of {args.repeats}")
-        results.part(f"{name}/{k}", functools.partial(ask, words, question, env))
+        results.part(f"{name}/{k}", functools.partial(ask, words, question, env, 1 if args.quick else TRIES))
+
+
+def peers_of(python: str) -> Value:
+    """Versions of what the peers need."""
+    code = f"import importlib.metadata as m, json; print(json.dumps({{n: m.version(n) for n in {PACKAGES!r}}}))"
+    return json.loads(subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout)
 
 
 def rates(results: Results, name: str, repeats: int) -> tuple[list[float], bool]:
@@ -430,7 +442,7 @@ def main() -> int:
         **{f"play/{name}": question for name, question in {**PLAY, **PLAY_PEERS}.items()},
     }
     if len(instruction_sets()) == 1:
-        del cases["play/avx2, float32"]
+        cases = {name: question for name, question in cases.items() if "avx2" not in name}
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--repeats", type=int, default=3, help="all in turns, so many times")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
@@ -441,9 +453,11 @@ def main() -> int:
     if args.quick:
         args.repeats, args.seconds = 1, 1.0
     python = peers_python()
-    games = (ROOT / "milestones" / "worlds" / "games").glob("*.py")
+    games = [ROOT / f"milestones/worlds/games/{name}.py" for name in ("game", "connect_four", "selfplay", "thinking")]
     files = [*project("alphazero"), *games, Path(__file__)]
-    results = Results("search", files, python, args.fresh, args.quick, targets=TARGETS)
+    results = Results(
+        "search", files, python, args.fresh, args.quick, targets={**TARGETS, **TIMES}, peers=peers_of(python)
+    )
     for k in range(args.repeats):  # in turns
         for name in args.only:
             measured(results, name, cases[name], argparse.Namespace(**{**vars(args), "repeats": k + 1}), python)
@@ -453,8 +467,14 @@ def main() -> int:
             for name, (each, dirty) in found.items()]  # fmt: skip
     say(table(["simulations a second", "mean", "least", "most", ""], rows))
     compared, told = {}, []
-    for side, mine in (("bare", "bare/puct, 256 games"), ("play", "play/native, bfloat16"), ("play", "play/native, float32")):
-        for peer in [name for name in found if name.split("/")[1] in {**BARE_PEERS, **PLAY_PEERS} and name.startswith(side)]:
+    for side, mine in (
+        ("bare", "bare/puct, 256 games"),
+        ("play", "play/native, bfloat16"),
+        ("play", "play/native, float32"),
+    ):
+        for peer in [
+            name for name in found if name.split("/")[1] in {**BARE_PEERS, **PLAY_PEERS} and name.startswith(side)
+        ]:
             if mine in found and len(found[mine][0]) == len(found[peer][0]):
                 times = ratios(found[mine][0], found[peer][0])
                 compared[f"{mine} to {peer}"] = times
@@ -463,15 +483,15 @@ def main() -> int:
     results.write(
         rates={name: {**spread(each), "dirty": dirty} for name, (each, dirty) in found.items()}, times=compared
     )
-    for name, wanted in TARGETS.items():
-        for key, (each, _) in found.items():
-            if (name == "bare" and key.startswith("bare/") and key[5:] in BARE) or key == f"play/{name}":
-                word = "reached" if spread(each)["mean"] >= wanted else "MISSED"
-                say(f"{key}: {spread(each)['mean']:,.0f} a second, {wanted:,.0f} wanted: {word}")
-        for key, times in compared.items():
-            if f"play/{name}" in key:
-                word = "reached" if times["min"] >= wanted else "MISSED"
-                say(f"{key}: {times['mean']:.1f} times, {wanted:g} wanted: {word}")
+    for name, (each, _) in found.items():
+        side, case = name.split("/")
+        if wanted := TARGETS["bare"] if side == "bare" and case in BARE else TARGETS.get(name, 0):
+            word = "reached" if spread(each)["mean"] >= wanted else "MISSED"
+            say(f"{name}: {spread(each)['mean']:,.0f} a second, {wanted:,.0f} wanted: {word}")
+    for name, times in compared.items():
+        if wanted := TIMES.get(name.split(" to play/")[-1].split(",")[0], 0):
+            word = "reached" if times["min"] >= wanted else "MISSED"
+            say(f"{name}: {times['mean']:.1f} times, {wanted:g} wanted: {word}")
     say(f"written to {results.path}")
     return 0
 

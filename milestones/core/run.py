@@ -23,10 +23,7 @@ from .plan import Plan, chosen, count_flops, machine, measure, read_plan
 from .source import Place, key
 from .state import Stateful, read_state, write_state
 
-# What has not moved for a thousand updates (the momentum of a dead filter) falls below the smallest normal number,
-# where arithmetic is ten times slower: a residual net trained five times slower after 2,000 updates. Set here, before
-# anything is computed, since threads take over the mode of the one that makes them.
-torch.set_flush_denormal(True)
+torch.set_flush_denormal(True)  # before any thread is made: the momentum of dead filters would be ten times slower
 
 LONGEST_WINDOW = 100  # steps in one line of the log
 META = {"step": int, "done": bool, "log": int, "waiting": list, "seconds": float}
@@ -310,9 +307,8 @@ class Run:
             self.ended = "stopped"
         self.rate = clock.rate(self.step + 1, now) * self._examples
         if self._watch:
-            share = self.plan.share(self.rate)
-            here = (self._stage, self.step + 1, self._total, clock.here(), self.rate, share, self._numbers, clock.first)
-            self._watch(Progress(*here))
+            at = (self._stage, self.step + 1, self._total, clock.here(), self.rate)
+            self._watch(Progress(*at, self.plan.share(self.rate), self._numbers, clock.first))
         if now >= clock.files:
             clock.files = now + 2.0
             self._status("training", clock)

@@ -68,10 +68,10 @@ def place(words):
 
 @njit
 def same(a, b):
+    found = True
     for w in range(len(a)):
-        if a[w] != b[w]:
-            return False
-    return True
+        found = found and a[w] == b[w]
+    return found
 
 
 @njit

@@ -5,7 +5,8 @@ Cell (row, column) is bit row * side + column and touches (row, column +- 1), (r
 
 Stones that share two free cells cannot be cut: who loses one of the cells takes the other (a bridge). So a position is
 over for the search as soon as the player who has just moved is joined by stones and bridges that use no cell twice.
-Moves on short ways of both players come first; what was found out is kept by position.
+Whoever must stop such a win looks only at the cells that could. Moves on short ways of both players come first; what
+was found out is kept by position.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int, Int64
+from jaxtyping import Bool, Int, Int8, Int64
 
 from .compiled import njit
 from .worths import NONE
@@ -69,8 +70,9 @@ def won(stones: Int64[np.ndarray, "S"], side: int, player: int) -> Bool[np.ndarr
 
 
 @njit
-def joined(stones: int, free: int, player: int, near: np.ndarray, edges: np.ndarray, holds: np.ndarray) -> bool:
-    """Whether the sides are joined whatever the other plays. What it says is true, but it does not see every way."""
+def joined(stones: int, free: int, player: int, near: np.ndarray, edges: np.ndarray, holds: np.ndarray) -> int:
+    """The free cells with which the sides are joined whatever the other plays, 0 where none are needed; -1 where they
+    are not, or not in a way that is seen here."""
     cells = len(near)
     reached, used = stones & edges[player, 0], 0
     while True:
@@ -82,12 +84,12 @@ def joined(stones: int, free: int, player: int, near: np.ndarray, edges: np.ndar
                     reached |= near[cell] & stones
                     grown = True
         if reached & edges[player, 1]:
-            return True
+            return used
         left = free & ~used
         for cell in range(cells):
             both = holds[player, 1, cell]
             if reached >> cell & 1 and both and both & left == both:
-                return True
+                return used | both
         found = 0
         for cell in range(cells):  # a stone not reached yet, one bridge away
             if not (stones & ~reached) >> cell & 1:
@@ -107,7 +109,7 @@ def joined(stones: int, free: int, player: int, near: np.ndarray, edges: np.ndar
                 reached |= 1 << cell
                 break
         if not found:
-            return False
+            return -1
 
 
 @njit
@@ -134,18 +136,41 @@ def ways(own: int, free: int, begin: int, near: np.ndarray, steps: np.ndarray) -
 
 
 @njit
-def sorted_moves(own: int, other: int, free: int, player: int, near: np.ndarray, edges: np.ndarray, steps: np.ndarray,
-                 moves: np.ndarray) -> int:  # fmt: skip
-    """Write the free cells into `moves`, those on the shortest ways of both players last; how many there are."""
+def answers(own: int, other: int, free: int, player: int, near: np.ndarray, edges: np.ndarray, holds: np.ndarray
+            ) -> int:  # fmt: skip
+    """The cells that the one to move must look at: one that wins at once, else those that stop each move by which the
+    other would (Hayward's must-play region). None: it has lost."""
+    must = free
+    for cell in range(len(near)):
+        if free >> cell & 1 and joined(own | 1 << cell, free ^ 1 << cell, player, near, edges, holds) >= 0:
+            return 1 << cell
+    for cell in range(len(near)):
+        if must and free >> cell & 1:
+            needed = joined(other | 1 << cell, free ^ 1 << cell, 1 - player, near, edges, holds)
+            if needed >= 0:
+                must &= needed | 1 << cell
+    return must
+
+
+@njit
+def sorted_moves(own: int, other: int, free: int, must: int, player: int, near: np.ndarray, edges: np.ndarray,
+                 holds: np.ndarray, steps: np.ndarray, moves: np.ndarray) -> int:  # fmt: skip
+    """Write the cells of `must` into `moves`, last those that leave the other fewest answers, among equals those on the
+    shortest ways of both players; how many there are."""
     cells, left = len(near), 0
     for k in range(4):
         who = player if k < 2 else 1 - player
         ways(own if k < 2 else other, free, edges[who, k % 2], near, steps[k])
     for cell in range(cells):
-        if free >> cell & 1:
+        if must >> cell & 1:
             length = steps[0, cell] + steps[1, cell] + steps[2, cell] + steps[3, cell]
             apart = abs(2 * cell - cells + 1)  # from the middle
-            order = ((4 * FAR - min(4 * FAR, length)) * 64 + 63 - apart) * 64 + cell
+            replies = answers(other, own | 1 << cell, free ^ 1 << cell, 1 - player, near, edges, holds)
+            count = 0
+            while replies:
+                replies &= replies - 1
+                count += 1
+            order = (((63 - count) * 512 + 4 * FAR - min(4 * FAR, length)) * 64 + 63 - apart) * 64 + cell
             at = left
             while at > 0 and moves[at - 1] > order:
                 moves[at] = moves[at - 1]
@@ -176,14 +201,15 @@ def wins(first: int, second: int, near: np.ndarray, edges: np.ndarray, holds: np
             frames[len(frames) - 1, 0] += 1
             fresh, known, answer = False, True, False
             free = every & ~(own | other)
-            if not joined(other, free, 1 - player, near, edges, holds):
+            if joined(other, free, 1 - player, near, edges, holds) < 0:
                 key = (own << cells | other) << 1 | player
                 entry = table[(key * SPREAD >> 38) & places]
                 if entry >> 2 == key and entry & 2:
                     answer = entry & 1 == 1
                 else:
                     known = False
-                    left = sorted_moves(own, other, free, player, near, edges, steps, frames[depth, 4:])
+                    must = answers(own, other, free, player, near, edges, holds)
+                    left = sorted_moves(own, other, free, must, player, near, edges, holds, steps, frames[depth, 4:])
                     frames[depth, 0], frames[depth, 1], frames[depth, 2], frames[depth, 3] = own, other, key, left
         elif known:
             if depth == 0:
@@ -208,12 +234,25 @@ def wins(first: int, second: int, near: np.ndarray, edges: np.ndarray, holds: np
             fresh = True
 
 
+def opened(opening: Int8[np.ndarray, "C C A"], first: int, second: int) -> Int8[np.ndarray, "A"]:
+    """The scores of a position with at most two stones; -1: none yet. A move is worth what the best reply leaves."""
+    if second >= 0:
+        return opening[first, second]
+    if first >= 0:
+        left = -opening[first].max(1)
+        left[first] = NONE
+        return left
+    return np.array([-opened(opening, cell, -1).max() for cell in range(len(opening))], np.int8)
+
+
 class Hex:
     """Who wins hex on a board with `side` rows, at most 5. What it found out stays, in a table of `entries` (a power of
-    2; 8 bytes each). Not for two threads at once."""
+    2; 8 bytes each). `opening` are the scores of the positions with two stones, first's and second's. Not for two
+    threads at once."""
 
-    def __init__(self, side: int, entries: int = ENTRIES) -> None:
+    def __init__(self, side: int, entries: int = ENTRIES, opening: Int8[np.ndarray, "C C A"] | None = None) -> None:
         assert 2 <= side <= 5 and entries & (entries - 1) == 0
+        self._opening = opening
         self.plan, cells = plan(side), side * side
         self._table, self._steps = np.zeros(entries, np.int64), np.zeros((4, cells), np.int64)
         self._frames = np.zeros((cells + 2, 4 + cells), np.int64)
@@ -231,12 +270,18 @@ class Hex:
                ) -> Int[np.ndarray, "N A"]:  # fmt: skip
         """For each legal move 1 where it wins, -1 where it loses; NONE of others. A position is two sets of stones."""
         scores = np.full(legal.shape, NONE, np.int8)
+        legal = legal.copy()
+        for n in range(len(legal)) if self._opening is not None else ():
+            one, two = (int(stones[n]).bit_length() - 1 for stones in (first, second))  # the cell of the only stone
+            if legal[n].sum() >= legal.shape[1] - 2:
+                scores[n] = opened(self._opening, one, two)
+                legal[n] = False
         near, edges, holds = self.plan
         every = (1 << len(near)) - 1
         for n, cell in np.argwhere(legal).tolist():
             one, two = int(first[n]), int(second[n])
             player = (one.bit_count() + two.bit_count()) % 2
             one, two = (one | 1 << cell, two) if player == 0 else (one, two | 1 << cell)
-            over = joined((one, two)[player], every & ~(one | two), player, near, edges, holds)
+            over = joined((one, two)[player], every & ~(one | two), player, near, edges, holds) >= 0
             scores[n, cell] = 1 if over or not self.wins(one, two) else -1
         return scores

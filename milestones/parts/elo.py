@@ -69,7 +69,7 @@ def beaten(points: Float[np.ndarray, "D K K"]) -> Bool[np.ndarray, "D K K"]:
 
 
 def table(players: int, pairs: Mapping[tuple[int, int], Sequence[float]]) -> Float[np.ndarray, "K K"]:
-    """The points of each against each. `pairs[i, j]`: what i scored against j in each pair of two games, from 0 to 2."""
+    """The points of each against each. `pairs[i, j]`: what i scored against j in each pair of games, from 0 to 2."""
     points = np.zeros((players, players))
     for (i, j), found in pairs.items():
         points[i, j] += sum(found)

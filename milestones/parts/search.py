@@ -197,7 +197,7 @@ class Tree:
         """The tree as [move, visits, mean value for the one who makes it, its replies], most visited first."""
         found = []
         for move, child in self._ranked(slot, node)[:width] if depth else []:
-            visits, value = int(self._i[slot, child, VISITS]), -self._value(slot, child)
+            visits, value = int(self._i[slot, child, VISITS]), 0.0 - self._value(slot, child)
             found.append([move, visits, value, self.replies(slot, depth - 1, width, child)])
         return found
 

@@ -26,17 +26,18 @@ OUTER_FIRST = (0, 6, 1, 5, 2, 4, 3)  # columns; the last is tried first where mo
 BOUND = 32  # added to a bound so that it is kept in six bits
 UNKNOWN = (BOUND - CELLS // 2) << 6 | (BOUND + CELLS // 2)
 SPREAD = 0x9E3779B97F4A7C15 - (1 << 64)  # 2^64 over the golden ratio, as a signed word
-ENTRIES = 1 << 22  # of a table: 32 MB
+MIRRORED = 20  # stones from which on mirror images hardly ever come up
+DEEP, NEAR = 22, 1 << 17  # stones from which on positions lie in a table of their own: 1 MB
+ENTRIES = 1 << 22  # of the other table: 32 MB
 
 
 @njit
 def count(bits: int) -> int:
     """How many bits are set."""
-    found = 0
-    while bits:
-        bits &= bits - 1
-        found += 1
-    return found
+    bits -= bits >> 1 & 0x5555555555555555
+    bits = (bits & 0x3333333333333333) + (bits >> 2 & 0x3333333333333333)
+    bits = bits + (bits >> 4) & 0x0F0F0F0F0F0F0F0F
+    return bits * 0x0101010101010101 >> 56
 
 
 @njit
@@ -95,6 +96,12 @@ def name(own: int, mask: int) -> int:
 
 
 @njit
+def title(own: int, mask: int, stones: int) -> int:
+    """The number of a position in the table: `name` while mirror images come up."""
+    return name(own, mask) if stones < MIRRORED else own + mask + BOTTOM
+
+
+@njit
 def opened(key: int) -> tuple[int, int]:
     """A position of this number: its own stones, all stones."""
     own = mask = 0
@@ -116,7 +123,7 @@ def reaches(own: int, mask: int, target: int, table: np.ndarray, frames: np.ndar
     last. An entry of `table` is a number and two bounds. The last row counts the positions looked at.
     """
     first = count(mask)
-    places = len(table) - 1
+    places = len(table) - NEAR - 1
     depth, nodes, known, answer = 0, 0, False, False
     fresh = True
     while True:
@@ -135,19 +142,24 @@ def reaches(own: int, mask: int, target: int, table: np.ndarray, frames: np.ndar
             elif -((CELLS - 2 - stones) // 2) >= target:
                 answer = True
             else:
-                key = name(own, mask)
-                entry = table[(key * SPREAD >> 38) & places]
+                key = title(own, mask, stones)
+                entry = table[row(key, stones, places)]
                 entry = entry if entry >> 12 == key else UNKNOWN
                 if (entry >> 6 & 63) - BOUND >= target:
                     answer = True
                 elif (entry & 63) - BOUND < target:
                     answer = False
                 else:
-                    known = False
+                    known, answer = False, False
                     left = 0
                     for rank in range(COLUMNS):
                         move = moves & ((1 << HIGH) - 1) << HIGH * OUTER_FIRST[rank]
                         if move:
+                            later = title(own ^ mask, mask | move, stones + 1)
+                            entry = table[row(later, stones + 1, places)]
+                            if entry >> 12 == later and (entry & 63) - BOUND <= -target:
+                                known = answer = True  # this move is known to reach it
+                                break
                             threats = count(completing(own | move) & ~mask)
                             order = (8 * threats + rank) << 49 | move
                             at = left
@@ -166,10 +178,10 @@ def reaches(own: int, mask: int, target: int, table: np.ndarray, frames: np.ndar
             if answer:  # the other reached 1 - target, so that this move did not reach target
                 known = False
             else:
-                keep(table, places, frames[depth, 3], frames[depth, 2], True)
+                keep(table, row(frames[depth, 3], first + depth, places), frames[depth, 3], frames[depth, 2], True)
                 answer = True
         elif frames[depth, 4] == 0:
-            keep(table, places, frames[depth, 3], frames[depth, 2], False)
+            keep(table, row(frames[depth, 3], first + depth, places), frames[depth, 3], frames[depth, 2], False)
             known, answer = True, False
         else:
             frames[depth, 4] -= 1
@@ -182,9 +194,16 @@ def reaches(own: int, mask: int, target: int, table: np.ndarray, frames: np.ndar
 
 
 @njit
-def keep(table: np.ndarray, places: int, key: int, target: int, reached: bool) -> None:
+def row(key: int, stones: int, places: int) -> int:
+    """Where in the table a position is kept. Those with many stones, most of all, share a part that stays in the
+    processor's cache."""
+    spread = key * SPREAD >> 38
+    return spread & NEAR - 1 if stones >= DEEP else NEAR + (spread & places)
+
+
+@njit
+def keep(table: np.ndarray, at: int, key: int, target: int, reached: bool) -> None:
     """Remember that a position reached its target, or did not; what lay in its place is forgotten."""
-    at = (key * SPREAD >> 38) & places
     entry = table[at] if table[at] >> 12 == key else key << 12 | UNKNOWN
     if reached:
         table[at] = entry & ~(63 << 6) | (target + BOUND) << 6
@@ -293,12 +312,14 @@ def remaining(worths: Int[np.ndarray, "N"], stones: Int[np.ndarray, "N"]) -> Int
 
 
 class Solver:
-    """What it found out stays for the next question, in a table of `entries` (a power of 2; 8 bytes each). `book` are
-    the worths of all positions with exactly `stones` stones, in the order of `layers`. Not for two threads at once."""
+    """What it found out stays for the next question, in a table of `entries` (a power of 2; 8 bytes each) and a small
+    one that the processor's cache can hold, in which three of four positions lie: they are found three times as fast.
+    `book` are the worths of all positions with exactly `stones` stones, in the order of `layers`. Not for two threads
+    at once."""
 
     def __init__(self, entries: int = ENTRIES, book: Int8[np.ndarray, "K"] | None = None, stones: int = 0) -> None:
         assert entries & (entries - 1) == 0, f"a power of 2, not {entries}"
-        self._table = np.zeros(entries, np.int64)
+        self._table = np.zeros(NEAR + entries, np.int64)
         self._frames = np.zeros((CELLS + 1, 5 + COLUMNS), np.int64)
         self._keys, self._values = np.zeros(0, np.int64), np.zeros(0, np.int8)
         self._stones = -1
@@ -313,11 +334,16 @@ class Solver:
 
     def scores(self, states: UInt64[np.ndarray, "N 2"]) -> Int8[np.ndarray, "N 7"]:
         """The worth of each column for the one to move; NONE where it is full, or the game is over."""
-        scores = np.empty((len(states), COLUMNS), np.int8)
-        each(np.ascontiguousarray(states.astype(np.int64)), self._table, self._frames, self._keys, self._values, self._stones, scores)
+        scores, words = np.empty((len(states), COLUMNS), np.int8), np.ascontiguousarray(states.astype(np.int64))
+        each(words, self._table, self._frames, self._keys, self._values, self._stones, scores)
         return scores
 
     def worths(self, states: UInt64[np.ndarray, "N 2"]) -> Int8[np.ndarray, "N"]:
         """The worth of each position, none of which is over, for the one to move."""
         more = self._table, self._frames, self._keys, self._values, self._stones
         return np.array([worth(own, mask, *more) for own, mask in states.astype(np.int64).tolist()], np.int8)
+
+    def reaches(self, state: UInt64[np.ndarray, "1 2"], target: int) -> bool:
+        """Whether a position, in which the one to move cannot win at once, is worth at least `target`."""
+        own, mask = state[0].tolist()
+        return bool(reaches(own, mask, target, self._table, self._frames))

@@ -361,25 +361,25 @@ def conclude(f, i, A, base, prior, rule, gumbel, slots, policy, move, visits, q,
     space = np.empty(A)
     for m in range(len(slots)):
         g = slots[m]
-        F, I, proof = f[g, 0], i[g, 0], i[g, 0, PROOF]
+        row, word, proof = f[g, 0], i[g, 0], i[g, 0, PROOF]
         known[m] = least(proof) if decided(proof) else UNKNOWN
-        value[m] = least(proof) if decided(proof) else F[SUM] / max(I[VISITS], 1)
+        value[m] = least(proof) if decided(proof) else row[SUM] / max(word[VISITS], 1)
         lost = True
         for a in range(A):
-            lost = lost and not (F[HEAD + a] >= 0 and F[HEAD + 2 * A + a] > -np.inf)
+            lost = lost and not (row[HEAD + a] >= 0 and row[HEAD + 2 * A + a] > -np.inf)
         if gumbel and not lost:
-            completed(F, I, A, rule, space)
+            completed(row, word, A, rule, space)
         best, looked, mass = -1, 0, 0.0
         for a in range(A):
-            policy[m, a], visits[m, a], q[m, a], proven[m, a] = 0.0, I[HEAD + A + a], 0.0, UNKNOWN
-            if F[HEAD + a] >= 0:
-                child, q[m, a] = I[HEAD + 3 * A + a], value[m]
+            policy[m, a], visits[m, a], q[m, a], proven[m, a] = 0.0, word[HEAD + A + a], 0.0, UNKNOWN
+            if row[HEAD + a] >= 0:
+                child, q[m, a] = word[HEAD + 3 * A + a], value[m]
                 if child > 0:
                     below, above = -most(i[g, child, PROOF]), -least(i[g, child, PROOF])
-                    closed = F[HEAD + 2 * A + a] == -np.inf
-                    q[m, a] = above if closed or below == above else F[HEAD + 2 * A + a] / max(visits[m, a], 1)
+                    closed = row[HEAD + 2 * A + a] == -np.inf
+                    q[m, a] = above if closed or below == above else row[HEAD + 2 * A + a] / max(visits[m, a], 1)
                     proven[m, a] = below if below == above else UNKNOWN
-                if lost or F[HEAD + 2 * A + a] > -np.inf:
+                if lost or row[HEAD + 2 * A + a] > -np.inf:
                     looked += visits[m, a]
                     mass += prior[g, a]
                     if best < 0 or visits[m, a] > visits[m, best]:
@@ -393,11 +393,11 @@ def conclude(f, i, A, base, prior, rule, gumbel, slots, policy, move, visits, q,
                         best = a if ahead > 0 else best
         move[m] = best
         if gumbel and not lost:
-            improve(F, A, space)
+            improve(row, A, space)
             policy[m] = space
             continue
         for a in range(A):
-            if F[HEAD + a] >= 0 and (lost or F[HEAD + 2 * A + a] > -np.inf):
+            if row[HEAD + a] >= 0 and (lost or row[HEAD + 2 * A + a] > -np.inf):
                 if looked > 0 and not gumbel:
                     policy[m, a] = visits[m, a] / looked
                 else:

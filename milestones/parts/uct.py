@@ -55,7 +55,8 @@ class Trees:
         return Leaves(node, move)
 
     def grow(self, leaves: Leaves, rows: Int64[np.ndarray, "M"], states: UInt64[np.ndarray, "M W"],
-             legal: Bool[np.ndarray, "M A"], ended: Bool[np.ndarray, "M"], value: Float32[np.ndarray, "M"]) -> None:  # fmt: skip
+             legal: Bool[np.ndarray, "M A"], ended: Bool[np.ndarray, "M"], value: Float32[np.ndarray, "M"]
+             ) -> None:  # fmt: skip
         """Put in what came of the new moves, which are those of the trees `rows`."""
         self.trips += 1
         insert(self.child, self.parent, self.states, self.ended, self.value, leaves.node, leaves.move, rows,

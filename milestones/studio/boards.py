@@ -1,5 +1,5 @@
-"""A run that plays a board game, in the studio: it judges what a person plays, replies, and says what it thinks; and what
-perfect play knows, where that is known."""
+"""A run that plays a board game, in the studio: it judges what a person plays, replies, and says what it thinks; and
+what perfect play knows, where that is known."""
 
 from __future__ import annotations
 

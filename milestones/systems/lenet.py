@@ -6,8 +6,7 @@ Idea        local receptive fields, shared weights and sub-sampling: tolerance t
 Deviations  softmax instead of RBF outputs; average pooling without trained gains; all C3 connections; Adam with a
             cosine instead of stochastic Levenberg-Marquardt; distortions are drawn anew for each batch. Preset
             `modern` adds batch normalisation and Muon.
-Result      error 0.99 ± 0.02 %, 5 seeds, MNIST test, 9,000 training images, 52.9 s; on 2 cores of Intel(R)
-            Xeon(R) Processor.
+Result      error 0.99 ± 0.02 %, 5 seeds, MNIST test, 9,000 training images, 52.9 s, on 2 cores of AMD EPYC.
 """
 
 from __future__ import annotations

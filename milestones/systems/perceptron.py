@@ -6,8 +6,8 @@ Paper       McCulloch & Pitts (1943), A logical calculus of the ideas immanent i
 Idea        a unit fires when its weighted inputs pass a threshold; each mistake adds the input to the weights, or
             takes it away. If any separator has margin m on inputs of length R, at most (R/m)^2 mistakes are made.
 Deviations  one response unit; Rosenblatt's random layer of association units is left out.
-Result      error 0.40 ± 0.42 %, 5 seeds, points on both sides of a random plane (made for this run), 0.2 s;
-            on 2 cores of Intel(R) Xeon(R) Processor.
+Result      error 0.40 ± 0.42 %, 5 seeds, points on both sides of a random plane (made for this run), 0.2 s,
+            on 2 cores of AMD EPYC.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("of a run that plays a board game")
     group.add_argument("--begin", choices=("you", "run"), default="you", help="who makes the first move [you]")
     group.add_argument("--opponent", default="", metavar="PLAYER",
-                       help="the run plays against a run, RUN@400, random, greedy, rollouts:1000 or perfect")  # fmt: skip
+                       help="for the run: a run, RUN@400, random, greedy, rollouts:1000 or perfect")  # fmt: skip
     group.add_argument("--simulations", type=int, default=SIMULATIONS, metavar="N",
                        help=f"how far the run looks ahead at each move [{SIMULATIONS}]")  # fmt: skip
     group.add_argument("--moves", default="", metavar="TEXT", help="moves that were made already, as 4453")
@@ -126,7 +126,9 @@ class Ended(NamedTuple):
         who = " - ".join(f"{name} ({piece})" for name, piece in zip(self.players, pieces, strict=True))
         won = {"1-0": f"{self.players[0]} won", "0-1": f"{self.players[1]} won", "1/2": "a draw", "*": "not over"}
         end = f"; {self.end}" if self.end else ""
-        return f"{who}: {won[self.result]} after {len(self.table.line)} moves{end}\n{' '.join(self.table.names)}".rstrip()
+        return (
+            f"{who}: {won[self.result]} after {len(self.table.line)} moves{end}\n{' '.join(self.table.names)}".rstrip()
+        )
 
 
 def run(args: argparse.Namespace, trained: Trained) -> int:
@@ -222,10 +224,11 @@ def human(args: argparse.Namespace, trained: Trained, table: Table, mine: Player
     you = table.mover if args.begin == "you" else 1 - table.mover
     names = ("you", mine.name) if you == 0 else (mine.name, "you")
     say(f"{game.facts['title']}: {game.facts['aim']}")
-    say(f"you are {SIGNS[1 + you]} ({game.facts['pieces'][you]}), {mine.name} is {SIGNS[2 - you]}; {HELP}")
+    sides = [f"{SIGNS[1 + side]} ({piece})" for side, piece in enumerate(game.facts["pieces"])]
+    say(f"you are {sides[you]}, {mine.name} is {sides[1 - you]}; {HELP}")
     try:
         while table.result == "*" and not end:
-            if len(table.line) != shown:
+            if table.mover == you and len(table.line) != shown:
                 shown = len(table.line)
                 say("\n" + drawn(table))
             if table.mover != you:
@@ -306,19 +309,25 @@ def hint(trained: Trained, table: Table, simulations: int) -> str:
         return f"no hint: {type(problem).__name__}: {problem}"[:200]
     game, policy, visits = table.game, thought.policy[0], thought.visits[0]
     share = visits / max(1, visits.sum())
-    boards = [drawn(table, values, title).splitlines() for title, values in (("policy, %", policy), ("visits, %", share))]
+    boards = [
+        drawn(table, values, title).splitlines() for title, values in (("policy, %", policy), ("visits, %", share))
+    ]
     wide = max(map(len, boards[0])) + 4
     text = [f"{left.ljust(wide)}{right}".rstrip() for left, right in zip(*boards, strict=True)]
     for move in np.argsort(-share, kind="stable")[:5].tolist():
         if visits[move]:
             won = 50 + 50 * float(thought.q[0, move])
-            text.append(f"{table.name(move)}: {visits[move]} visits, policy {100 * policy[move]:.0f} %, wins {won:.0f} %")
+            text.append(
+                f"{table.name(move)}: {visits[move]} visits, policy {100 * policy[move]:.0f} %, wins {won:.0f} %"
+            )
     line = Table(game)
     for move in [*table.line, *thought.line[0]]:
         line.play(move)
     told = "proved" if thought.exact[0] else f"{simulations} simulations"
-    text.append(f"you win with {50 + 50 * float(thought.value[0]):.0f} % ({told}); expected: "
-                f"{' '.join(line.names[len(table.line) :])}")  # fmt: skip
+    won, coming = 50 + 50 * float(thought.value[0]), " ".join(line.names[len(table.line) :])
+    text.append(
+        f"it would play {table.name(int(thought.move[0]))}; you win with {won:.0f} % ({told}); expected: {coming}"
+    )
     return "\n".join(text)
 
 
@@ -331,13 +340,13 @@ def board_of(table: Table) -> Board:
 
 
 def drawn(table: Table, values: np.ndarray | None = None, title: str = "") -> str:
-    """The position in lines, the last stone in brackets; with `values` "A" the percent of each move where its stone would
-    lie."""
+    """The position in lines, the last stone in brackets; with `values` "A" the percent of each move where its stone
+    would lie."""
     game, board = table.game, board_of(table)
     note = board.note or f"{SIGNS[board.turn]} ({board.pieces[board.turn - 1]}) to move"
     if not game.facts["rows"]:  # a game that nobody can draw here
         return f"{title}\n{note}".strip()
-    rows, columns = board.cells.shape
+    rows = len(board.cells)
     signs = SIGNS if len(board.pieces) <= 2 else "." + "".join(name[0] for name in board.pieces)
     cells = [[f" {signs[piece]} " for piece in line] for line in board.cells.tolist()]
     row, column = game.cell(table.line[-1], table.states[-2][0]) if table.line else (-1, -1)
@@ -355,7 +364,7 @@ def drawn(table: Table, values: np.ndarray | None = None, title: str = "") -> st
 
 
 def names_of(game: Game, table: Table) -> tuple[list[str], list[str]]:
-    """What stands beside the rows and below the columns, as the moves are named; nothing where they are not so named."""
+    """What stands beside the rows and below the columns, as moves are named; nothing where they are not so named."""
     facts = game.facts
     left, below = [""] * facts["rows"], [""] * facts["columns"]
     if facts["actions"] == facts["columns"]:

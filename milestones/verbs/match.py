@@ -167,28 +167,31 @@ class Record:
         from ..core.folder import inside
         from ..worlds.games.arena import Played, points_of
 
-        count, rows, number = len(self.names), list[tuple[tuple[int, int], Played]](), 0
+        count, rows, at = len(self.names), list[tuple[tuple[int, int], Played]](), 0
         games: Games = {(i, j): [] for i in range(count) for j in range(i + 1, count)}
         path = inside(self.folder, "games.jsonl")
         if not path.exists():
             return games
         try:
-            for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            for text in path.read_text(encoding="utf-8").splitlines():
+                at += 1
                 row = json.loads(text)
                 whole = [row["opening"], row["first"], *row["pair"], *row["line"]]
                 assert all(type(k) is int and k >= 0 for k in whole), "numbers"
-                one = Played(row["opening"], row["first"], tuple(row["line"]), float(row["points"]), str(row["forfeit"]))
+                one = Played(
+                    row["opening"], row["first"], tuple(row["line"]), float(row["points"]), str(row["forfeit"])
+                )
                 rows.append((tuple(row["pair"]), one))
-            number, points = 0, points_of(self.game, [one for _, one in rows])
+            at, points = 0, points_of(self.game, [one for _, one in rows])
             for (pair, one), reached in zip(rows, points, strict=True):
-                number += 1
+                at += 1
                 there = {(other.opening, other.first) for other in games[pair]}
                 assert one.first < 2 and (one.opening, one.first) not in there, "each once"
                 assert one.points in ((0.0, 1.0) if one.forfeit else (reached,)), "as it was played"
                 games[pair].append(one)
         except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, AssertionError) as problem:
             do = "Restore the file, or delete it to play all games again"
-            got = f"line {number}, which is none of its games ({type(problem).__name__})"
+            got = f"line {at}, which is none of its games ({type(problem).__name__})"
             raise UserError(f"a readable games.jsonl in {self.folder}", got, do, "match") from None
         return games
 

@@ -93,21 +93,20 @@ def seated(words: Sequence[str], simulations: int, game_name: str, runs: str, pa
         raise UserError("a run, or --game NAME for fixed opponents alone", " ".join(words), do, "match")
     played = games[one] if games else game(game_name)
     if game_name and kind_of(game(game_name)) != kind_of(played):
-        want, got = f"--game {played.facts['game']}, which the runs play", f"--game {game_name}"
-        raise UserError(want, got, "Leave --game out", "match")
+        want = f"--game {played.facts['game']}, which the runs play"
+        raise UserError(want, f"--game {game_name}", "Leave --game out", "match")
     found: list[Named] = []
     for word, (name, count) in zip(words, parts, strict=True):
         taken = {other.player.name for other in found}
         if count:
-            more = f"@{count}" if count != simulations else ""
-            folder = loaded[name].folder
+            folder, more = loaded[name].folder, f"@{count}" if count != simulations else ""
             seat = named(loaded[name], count, f"{folder if folder.name + more in taken else folder.name}{more}")
         else:
             player = opponent(word, played)
             seat = Named(player, {"opponent": player.name})
-        if seat.player.name in taken:
+        if any(other.what == seat.what for other in found):
             do = "Name each once; RUN@400 is RUN with 400 simulations a move"
-            raise UserError("players that differ", f"{seat.player.name} twice", do, "match")
+            raise UserError("players that differ", f"{word} twice", do, "match")
         found.append(seat)
     return played, found
 

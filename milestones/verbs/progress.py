@@ -36,7 +36,7 @@ def outlook(now: Progress) -> list[str]:
     next_one = max((level for level in steps if level < error), default=None)
     if next_one is None or not now.step:
         return []
-    seconds = steps[next_one] * now.seconds / now.step
+    seconds = steps[next_one] * now.seconds / max(now.step - now.first, 1)
     return [f"{next_one:g} % in about " + (f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min")]
 
 

@@ -26,9 +26,7 @@ from milestones.cli import main
 for name in ("connect_four", "othello6"):
     main(["train", {FILE!r}, "--game", name, "--steps", "20", "--positions", "100", "--pairs", "1"])
 """
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", code], cwd=folder, capture_output=True, text=True, timeout=280
-    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=folder, capture_output=True, text=True, timeout=280)
     assert len(list(folder.glob("runs/*/report.json"))) == 2, done.stderr[-2000:]
     return folder / "runs"
 

@@ -1,4 +1,4 @@
-"""The search of one game as the papers tell it: nodes are objects, nothing is compiled. What parts/search is held to."""
+"""The search of one game as the papers tell it: nodes are objects, nothing is compiled. parts/search is held to it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from unit.small_games import Game
 
 from milestones.parts.search import UNKNOWN, Gumbel, Puct
-
-from unit.small_games import Game
 
 Net = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -56,7 +55,14 @@ class Slow:
 
     def __init__(self, game: Game, net: Net, rule: Puct | Gumbel, simulations: int, solve: bool,
                  noise: np.ndarray) -> None:  # fmt: skip
-        self.game, self.net, self.rule, self.solve, self.noise, self.simulations = game, net, rule, solve, noise, simulations
+        self.game, self.net, self.rule, self.solve, self.noise, self.simulations = (
+            game,
+            net,
+            rule,
+            solve,
+            noise,
+            simulations,
+        )
 
     def run(self, state: np.ndarray) -> Node:
         root = self.root = Node(self.game, state)

@@ -69,7 +69,11 @@ class Lines(Stones):
     def __init__(self, rows: int, columns: int, row: int, falls: bool = False) -> None:
         super().__init__(rows, columns, columns if falls else rows * columns)
         places = [(r, c) for r in range(rows) for c in range(columns)]
-        ways = [[(r + k * y, c + k * x) for k in range(row)] for r, c in places for y, x in ((0, 1), (1, 0), (1, 1), (1, -1))]
+        ways = [
+            [(r + k * y, c + k * x) for k in range(row)]
+            for r, c in places
+            for y, x in ((0, 1), (1, 0), (1, 1), (1, -1))
+        ]
         inside = [way for way in ways if all(r < rows and 0 <= c < columns for r, c in way)]
         self.lines = np.array([sum(1 << (r * columns + c) for r, c in way) for way in inside], np.uint64)
 
@@ -95,10 +99,11 @@ class Hex(Stones):
     def won(self, states: np.ndarray) -> np.ndarray:
         stones, who = self.last(states), 1 - self.mover(states)
         start, goal = np.array(self.edges, np.uint64)[who].T
-        seen = stones & start
-        for _ in self.bits:
+        seen, before = stones & start, None
+        while before is None or (seen != before).any():
+            before = seen
             beside = np.where((seen[:, None] & self.bits) != 0, self.near, np.uint64(0))
-            seen |= np.bitwise_or.reduce(beside, 1) & stones
+            seen = seen | (np.bitwise_or.reduce(beside, 1) & stones)
         return (seen & goal) != 0
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+pytest.importorskip("numba", reason='Rules need an extra: pip install "milestones[games]"')
+
 from milestones.core.errors import UserError
 from milestones.parts.keyed import keys
 from milestones.worlds.games import game
@@ -43,10 +45,9 @@ class Scripted:
         if any(len(line) >= self.at for line in lines):
             if self.fails == "raises":
                 raise RuntimeError("out of order")
-            if self.fails == "illegal":
-                found[:] = [0 if len(line) >= self.at else move for line, move in zip(lines, found, strict=True)]
-            if self.fails == "outside":
-                found[:] = 7
+            if self.fails in ("illegal", "outside"):
+                wrong = 0 if self.fails == "illegal" else 7
+                found[:] = [wrong if len(line) >= self.at else move for line, move in zip(lines, found, strict=True)]
             if self.fails == "shape":
                 found = found[:, None]
             if self.fails == "floats":

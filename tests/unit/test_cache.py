@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+pytest.importorskip("numba", reason='Search needs an extra: pip install "milestones[games]"')
 from milestones.parts.cache import NEAR, Cache, place
 
 

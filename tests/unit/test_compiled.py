@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest.importorskip("numba", reason='Search needs an extra: pip install "milestones[games]"')
+
 PACKAGE = Path(__file__).parents[2] / "milestones"
 COMPILED = sorted(file for file in PACKAGE.rglob("*.py") if "compiled import njit" in file.read_text())
 

@@ -25,7 +25,7 @@ def tournament(truth: np.ndarray, games: int) -> np.ndarray:
     """Points of games with draws between all, each against each."""
     points = np.zeros((len(truth), len(truth)))
     for i, j in itertools.combinations(range(len(truth)), 2):
-        share = expected(np.array(truth[i] - truth[j]))
+        share = float(expected(np.array([truth[i] - truth[j]]))[0])
         found = RNG.choice([0, 0.5, 1], games, p=[(1 - share) ** 2, 2 * share * (1 - share), share**2])
         points[i, j], points[j, i] = found.sum(), games - found.sum()
     return points
@@ -80,7 +80,7 @@ def test_who_never_lost_is_infinitely_far_above() -> None:
 
 
 def test_points_are_counted_from_pairs() -> None:
-    found = table(3, {(0, 1): [2, 1.5, 0], (1, 2): [1]})
+    found = table(3, {(0, 1): [2.0, 1.5, 0.0], (1, 2): [1.0]})
     assert found.tolist() == [[0, 3.5, 0], [2.5, 0, 1], [0, 1, 0]]
 
 
@@ -89,8 +89,8 @@ def test_intervals_hold_the_truth() -> None:
     for _ in range(100):
         pairs = {}
         for i, j in itertools.combinations(range(3), 2):
-            share = float(expected(np.array(truth[i] - truth[j])))
-            pairs[i, j] = (RNG.random((40, 2)) < share).sum(1).tolist()
+            share = float(expected(np.array([truth[i] - truth[j]]))[0])
+            pairs[i, j] = (RNG.random((40, 2)) < share).sum(1).astype(float).tolist()
         found = rated(3, pairs, RNG, draws=200)
         assert found[0] == (0, 0, 0)
         assert all(one.low <= one.value <= one.high for one in found)
@@ -100,12 +100,12 @@ def test_intervals_hold_the_truth() -> None:
 
 
 def test_a_player_that_won_all_has_a_lower_end_alone() -> None:
-    won = rated(2, {(0, 1): [0] * 50}, np.random.default_rng(0))[1]
+    won = rated(2, {(0, 1): [0.0] * 50}, np.random.default_rng(0))[1]
     assert won.value == won.high == np.inf
     assert 300 < won.low < 700  # at 100 games without a point lost
-    few = rated(2, {(0, 1): [0] * 5}, np.random.default_rng(0))[1]
+    few = rated(2, {(0, 1): [0.0] * 5}, np.random.default_rng(0))[1]
     assert few.low < won.low
-    lost = rated(2, {(0, 1): [0] * 50}, np.random.default_rng(0), anchor=1)[0]
+    lost = rated(2, {(0, 1): [0.0] * 50}, np.random.default_rng(0), anchor=1)[0]
     assert lost.value == lost.low == -np.inf
     assert lost.high == pytest.approx(-won.low)
 

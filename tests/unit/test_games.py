@@ -13,6 +13,8 @@ from milestones.media import Board, Move
 from milestones.report import drawn
 from milestones.worlds.games import Game, game, names
 
+pytest.importorskip("numba", reason='Rules need an extra: pip install "milestones[games]"')
+
 ALL = ["tictactoe", "connect_four", "hex3", "hex5", "hex8", "hex9", "hex11", "othello6", "othello8"]
 
 

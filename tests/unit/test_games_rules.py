@@ -13,6 +13,8 @@ import pytest
 
 from milestones.worlds.games import Game, game
 
+pytest.importorskip("numba", reason='Rules need an extra: pip install "milestones[games]"')
+
 POSITIONS = 100_000
 SIGNS = {".": 0, "-": 0, "x": 1, "o": 2}
 SPIELS = {

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+pytest.importorskip("numba", reason='Search needs an extra: pip install "milestones[games]"')
 from milestones.parts.keyed import dirichlets, gumbels, keys, mixed, uniform
 
 MASK = 2**64 - 1

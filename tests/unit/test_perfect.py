@@ -15,7 +15,11 @@ from milestones.worlds.games import game
 from milestones.worlds.games.perfect import Perfect, perfect
 
 Stones = tuple[frozenset[int], frozenset[int]]  # of the first and the second player
-OPENINGS = {"hex3": [], "hex4": [], "hex5": []}
+OPENINGS = {
+    "hex3": ["--+", "+++", "+--"],
+    "hex4": ["---+", "--+-", "-+--", "+---"],
+    "hex5": ["----+", "-++++", "-+++-", "++++-", "+----"],
+}
 
 
 @cache
@@ -144,15 +148,17 @@ def test_what_is_joined_cannot_be_cut() -> None:
     table = Table(won(every, 4, 0), won(every, 4, 1), 16)
     for first, second in positions(4, 4000, 1, 12).tolist():
         player = (first.bit_count() + second.bit_count() + 1) % 2  # the other is to move
-        if joined((first, second)[player], 0xFFFF & ~(first | second), player, *plan(4)):
+        if joined((first, second)[player], 0xFFFF & ~(first | second), player, *plan(4)) >= 0:
             legal = (first | second) >> np.arange(16) & 1 == 0
             scores = table.scores(np.array([first]), np.array([second]), legal[None])[0]
             assert (scores[legal] < 0).all()
             seen += 1
     assert seen > 200
     middle, whole = 1 << 4, 0x1FF
-    assert joined(middle, whole & ~middle, 0, *plan(3)) and joined(middle, whole & ~middle, 1, *plan(3))
-    assert not joined(middle, whole & ~middle & ~(1 << 1), 0, *plan(3))
+    assert joined(middle, whole & ~middle, 0, *plan(3)) == 0b011000110  # two cells on either side
+    assert joined(middle, whole & ~middle, 1, *plan(3)) == 0b001101100
+    assert joined(middle, whole & ~middle & ~(1 << 1), 0, *plan(3)) == -1
+    assert joined(0b010010010, 0, 0, *plan(3)) == 0 and joined(0b010010010, whole, 1, *plan(3)) > 0
     short, long = np.array([0b001010100]), np.array([0b100010001])
     assert [bool(won(cells, 3, player)[0]) for cells in (short, long) for player in (0, 1)] == [True] * 2 + [False] * 2
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from milestones.parts.keyed import dirichlets, gumbels, keys
-from milestones.parts.search import UNKNOWN, Answer, Gumbel, Puct, Tree
-from milestones.parts.tree import halving
+pytest.importorskip("numba", reason='Search needs an extra: pip install "milestones[games]"')
 from unit.slow_search import Slow, proven, sequence
 from unit.small_games import Dice, Game, Hex, Lines, opinion, solved
 
+from milestones.parts.keyed import dirichlets, gumbels, keys
+from milestones.parts.search import UNKNOWN, Answer, Gumbel, Puct, Tree
+from milestones.parts.tree import halving
+
 Net = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
-TICTACTOE, FALLING, HEX = Lines(3, 3, 3), Lines(4, 4, 3, falls=True), Hex(3)
+TICTACTOE, FALLING, HEX = Lines(3, 3, 3), Lines(3, 4, 3, falls=True), Hex(3)
 PAPER = Puct(fpu=0.0, relative=False)
 RULES = {
     "puct": Puct(),
@@ -92,7 +95,7 @@ def test_against_the_papers(where: str, rule: str, solve: bool) -> None:
     game, states = POSITIONS[where]
     net, how, simulations = net_of(game), RULES[rule], 90
     key = keys(3, np.arange(len(states)), np.full(len(states), 7))
-    tree, answer = searched(game, net, states, simulations, how, solve, key)
+    _, answer = searched(game, net, states, simulations, how, solve, key)
     if isinstance(how, Gumbel):
         noise = how.noise * gumbels(key, game.actions)
     else:
@@ -123,26 +126,41 @@ def test_some_of_it_is_proven_and_some_is_not() -> None:
     assert set().union(*found) == {-1, 0, 1, UNKNOWN}
 
 
+ROOM = {0: 60_000, 1: 15_000, 2: 6_000, 3: 6_000}  # simulations by moves made before; then 2,000
+
+
 @pytest.mark.parametrize("rule", ["puct", "gumbel"])
-@pytest.mark.parametrize(("game", "most"), [(TICTACTOE, 40_000), (FALLING, 20_000), (HEX, 20_000)],
-                         ids=["tictactoe", "falling", "hex"])  # fmt: skip
-def test_every_position_as_trying_all(game: Game, most: int, rule: str) -> None:
-    """Searched until the value is proven: it is the true one, and the move keeps it. Ply by ply, so that there is room
-    for the trees."""
+@pytest.mark.parametrize("game", [TICTACTOE, FALLING, HEX], ids=["tictactoe", "falling", "hex"])
+def test_every_position_as_trying_all(game: Lines | Hex, rule: str) -> None:
+    """Searched until the value is proven: it is the true one, and the move keeps it. A net that tells nonsense leads
+    Gumbel only astray for a while; PUCT it may hold for long, so that is given one that knows nothing."""
+    net = net_of(game) if rule == "gumbel" else functools.partial(level, actions=game.actions)
     for ply, (states, values, each) in enumerate(solved(game)):
         over = game.turn(states).ended
         states, values, each = states[~over], values[~over], each[~over]
         for rows in np.array_split(np.arange(len(states)), -(-len(states) // 400)) if len(states) else []:
-            simulations = most // 4 ** min(ply, 3)
-            _, answer = searched(game, net_of(game), states[rows], simulations, RULES[rule])
+            _, answer = searched(game, net, states[rows], ROOM.get(ply, 2000), RULES[rule])
             assert (answer.decided == values[rows]).all()
             assert (answer.value == values[rows]).all()
-            moves = np.arange(len(rows)), answer.move
-            assert (each[rows][moves] == values[rows]).all()
+            assert (each[rows, answer.move] == values[rows]).all()
             known = answer.proven != UNKNOWN
             assert (answer.proven[known] == each[rows][known]).all(), "nothing wrong is proven on the way"
             wrong = each[rows] != values[rows][:, None]
             assert (answer.policy[wrong] == 0).all(), "nothing wrong is learned"
+
+
+def test_a_move_that_is_worth_less_is_not_taken_for_the_best() -> None:
+    """Long before all is proven: of the positions of tic-tac-toe with four stones, and a net that tells nonsense."""
+    states, values, each = solved(TICTACTOE)[4]
+    over = TICTACTOE.turn(states).ended
+    states, values, each = states[~over], values[~over], each[~over]
+    right = []
+    for simulations in (4, 64, 512):
+        _, answer = searched(TICTACTOE, net_of(TICTACTOE), states, simulations, Gumbel(noise=0.0))
+        known = answer.decided != UNKNOWN
+        assert (answer.decided[known] == values[known]).all()
+        right.append((each[np.arange(len(states)), answer.move] == values).mean())
+    assert right[0] < right[1] < right[2] == 1
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -162,7 +180,7 @@ def test_sums_and_no_nan(rule: str, solve: bool) -> None:
         return logits, value
 
     for net in (net_of(game), wild):
-        tree, answer = searched(game, net, states, simulations, RULES[rule], solve)
+        _, answer = searched(game, net, states, simulations, RULES[rule], solve)
         legal, total = game.turn(states).legal, answer.visits.sum(1)
         assert ((total == simulations) | (answer.decided != UNKNOWN)).all()
         assert (total[answer.decided != UNKNOWN] <= simulations).all()
@@ -289,11 +307,11 @@ def test_where_all_is_lost_it_resists() -> None:
 def test_noise_is_the_keys_alone() -> None:
     game, net = HEX, net_of(HEX)
     states = game.begin(40)
-    for rule in (Puct(), Gumbel()):
+    for rule in (Puct(), Gumbel(considered=4)):
         _, first = searched(game, net, states, 16, rule)
         _, again = searched(game, net, states, 16, rule)
         assert same(first, again)
-        assert len(np.unique(first.visits, axis=0)) > 20, "one position, other keys"
+        assert len(np.unique(first.visits, axis=0)) > 10, "one position, other keys"
         quiet = rule._replace(noise=0.0)
         _, calm = searched(game, net, states, 16, quiet)
         assert len(np.unique(calm.visits, axis=0)) == 1
@@ -309,7 +327,9 @@ def test_few_simulations_improve_the_policy() -> None:
             turn = super().turn(states)
             first = states[:, 1] == 0
             legal = np.broadcast_to(first[:, None], turn.legal.shape).copy()
-            return turn._replace(legal=legal, ended=~first, value=np.where(first, np.float32(0), super().turn(states).value))
+            return turn._replace(
+                legal=legal, ended=~first, value=np.where(first, np.float32(0), super().turn(states).value)
+            )
 
     game, count = Bandit(12, 1, seed=2), 4000
     states = np.repeat(game.begin(1), count, 0)
@@ -350,7 +370,9 @@ def test_line_and_replies() -> None:
     game, net = FALLING, net_of(FALLING)
     tree, answer = searched(game, net, game.begin(1), 300, Puct(noise=0.0))
     replies = tree.replies(0, depth=30, width=4)
-    assert {move: visits for move, visits, _, _ in replies} == {a: n for a, n in enumerate(answer.visits[0].tolist()) if n}
+    assert {move: visits for move, visits, _, _ in replies} == {
+        a: n for a, n in enumerate(answer.visits[0].tolist()) if n
+    }
     shut = [bool(answer.proven[0, move] == -1) for move, *_ in replies]
     assert shut == sorted(shut), "lost moves come last"
     for move, _, value, _ in replies:

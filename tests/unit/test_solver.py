@@ -1,4 +1,4 @@
-"""The solver of connect four against plain minimax, another solver, and values that are known."""
+"""The solver of connect four against plain minimax, other solvers, and values that are known; its position sets."""
 
 from __future__ import annotations
 
@@ -33,6 +33,32 @@ from milestones.parts.solver import (
 from milestones.parts.worths import NONE, best, careful, chosen, wrong
 from milestones.worlds.games.perfect import OPENING
 
+ELSEWHERE = [
+    ("71465614126", [2, 2, -2, 4, 4, 2, 2]),
+    ("41274526271", [-15, -11, -15, -15, -15, -15, -15]),
+    ("513733162411", [-2, -2, -1, 0, -2, -2, -2]),
+    ("643566776365", [-5, -12, -5, -13, -5, -5, -15]),
+    ("323625531336", [-3, -3, -4, -3, -2, -3, -2]),
+    ("1645551423741", [7, -14, -14, -14, -14, -14, -14]),
+    ("7752533523735", [-13, -13, 2, -14, -13, 0, -13]),
+    ("6351221742222", [-2, None, 2, 4, -2, 0, -2]),
+    ("4414565742654", [6, 7, 6, 5, 12, 5, 4]),
+    ("51756437136621", [-11, -6, -11, -9, -6, -11, -14]),
+    ("52573326313712", [2, 4, 4, 3, 4, 2, 3]),
+    ("324141164373271", [-13, -13, -13, -2, -13, -13, -13]),
+    ("637514542651251", [-9, -2, -11, 4, -9, 3, 0]),
+    ("2636341575764742", [-13, -13, -13, -13, -13, -13, -13]),
+    ("3721531461425666", [-2, -1, -2, -12, 11, -11, -11]),
+    ("45345551265337633", [-6, -1, -3, -9, -7, -1, -3]),
+    ("615735221441253211", [-8, -2, -2, -10, -3, -8, -7]),
+    ("455677653334753662", [-12, -12, -12, 0, -12, -12, -12]),
+    ("6524574737766474535", [-11, -11, -11, -11, -11, -11, -11]),
+    ("4116721164264413654", [-4, -2, -10, -4, -4, -2, -4]),
+    ("5314712132256677661", [-1, -1, 2, 1, 2, -2, -2]),
+    ("2515133765436722342373", [-10, -10, None, -10, -10, -10, -10]),
+    ("6443741476371651433266164", [-8, -8, -8, None, -8, None, -8]),
+    ("4763336646556252161527157", [7, -8, -8, -8, -8, None, -8]),
+]  # fmt: skip
 Cells = tuple[tuple[int, ...], ...]  # each column from below: 0 the one who began, 1 the other
 
 
@@ -96,7 +122,7 @@ def book() -> tuple[np.ndarray, int]:
 
 
 def test_late_positions_are_worth_what_minimax_says() -> None:
-    moves = list(itertools.islice(games(np.random.default_rng(0), 33, 41), 150))
+    moves = list(itertools.islice(games(np.random.default_rng(0), 33, 41), 80))
     found = Solver(1 << 16).scores(states(moves))
     for game, scores in zip(moves, found, strict=True):
         columns = played(game)
@@ -106,21 +132,35 @@ def test_late_positions_are_worth_what_minimax_says() -> None:
 
 
 def test_known_values() -> None:
-    """From the centre the first player wins with its last stone but none; beside it nobody does (Allis, Allen 1988)."""
+    """From the centre the first player wins with its last stone; beside it nobody does (Allis, Allen 1988)."""
     solver = Solver(book=book()[0], stones=book()[1])
     assert solver.scores(states([""])).tolist() == [[-2, -1, 0, 1, 0, -1, -2]]
-    assert solver.worths(states(["", "4", "1", "3", "44", "444", "44444"])).tolist()[:4] == [1, -1, 2, 0]
+    assert solver.worths(states(["", "4", "1", "3", "5"])).tolist() == [1, -1, 2, 0, 0]
     assert solver.nodes == 0, "the book knows them"
 
 
-def test_a_win_and_a_block() -> None:
-    solver = Solver(1 << 12)
-    beside, above, full = solver.scores(states(["415263", "414141", "444444"]))
-    assert beside[6] == beside.max() == above[3] == above.max() == (CELLS + 1 - 6) // 2
-    assert full[3] == NONE and (np.delete(full, 3) != NONE).all()
-    threat = solver.scores(states(["17273"]))[0]
-    assert (np.delete(threat, 3) == -((CELLS - 5) // 2)).all() and threat[3] > threat[0]
-    assert (solver.scores(states(["1122334"])) == NONE).all(), "over"
+def test_positions_of_another_solver() -> None:
+    """What bitbully 0.0.79 says of positions at random; None: the column is full."""
+    moves, want = zip(*ELSEWHERE, strict=True)
+    found = Solver(book=book()[0], stones=book()[1]).scores(states(list(moves)))
+    assert [[None if score == NONE else score for score in row] for row in found.tolist()] == list(want)
+
+
+def test_wins_at_once_and_threats() -> None:
+    moves = list(itertools.islice(games(np.random.default_rng(8), 22, 30), 120))
+    won = threatened = 0
+    for game, scores in zip(moves, Solver().scores(states(moves)), strict=True):
+        columns, stones = played(game), len(game)
+        free = [c for c in range(COLUMNS) if len(columns[c]) < ROWS]
+        assert np.flatnonzero(scores != NONE).tolist() == free
+        ours, theirs = ([c for c in free if has_four(dropped(columns, c, player), player)]
+                        for player in (stones % 2, (stones + 1) % 2))  # fmt: skip
+        assert np.flatnonzero(scores == (CELLS + 1 - stones) // 2).tolist() == ours
+        for c in set(free) - set(ours) if theirs else ():
+            assert [c] == theirs or scores[c] == -((CELLS - stones) // 2), "not stopped"
+        won, threatened = won + bool(ours), threatened + bool(theirs)
+    assert won > 10 and threatened > 10
+    assert (Solver(1).scores(states(["1122334"])) == NONE).all(), "over"
 
 
 def test_what_is_over_or_drawn() -> None:
@@ -157,16 +197,6 @@ def test_another_solver_says_the_same() -> None:
         assert [None if score == NONE else score for score in scores] == list(want), game
 
 
-def test_another_solver_has_the_same_book() -> None:
-    """All positions with so many stones of which it is told in its own book, or finds the worth."""
-    theirs = pytest.importorskip("connect_four_ai")
-    rng = np.random.default_rng(4)
-    moves = list(itertools.islice(games(rng, 0, 8), 150))
-    other = theirs.Solver()
-    ours = Solver(book=book()[0], stones=book()[1]).worths(states(moves))
-    assert ours.tolist() == [other.solve(theirs.Position.from_moves(game)) for game in moves]
-
-
 def test_bits() -> None:
     assert count(BOARD) == CELLS and count(BOTTOM) == COLUMNS
     for moves in itertools.islice(games(np.random.default_rng(5), 0, 41), 200):
@@ -199,14 +229,41 @@ def test_every_opening_once() -> None:
         every = {columns for columns in every if not any(len(column) > ROWS for column in columns)}
 
 
-def test_the_book_is_what_the_solver_finds() -> None:
+def test_a_book_is_unfolded_to_its_first_page() -> None:
+    """Of a book of made-up worths, what comes before is the best of what follows."""
+    last = layers(3)[-1]
+    worths = np.random.default_rng(6).integers(-9, 9, len(last)).astype(np.int8)
+    keys, values = unfolded(worths, 3)
+    assert len(keys) == len(values) == sum(map(len, layers(3))) and (np.diff(keys) > 0).all()
+    told = dict(zip(keys.tolist(), values.tolist(), strict=True))
+
+    def value(columns: Cells) -> int:
+        if sum(map(len, columns)) == 3:
+            return told[name(*words(columns))]
+        player = sum(map(len, columns)) % 2
+        return max(-value(dropped(columns, c, player)) for c in range(COLUMNS))
+
+    for moves in ("", "4", "17", "33", "26"):
+        assert told[name(*words(played(moves)))] == value(played(moves))
+    assert np.array_equal(values[np.searchsorted(keys, last)], worths)
+    with pytest.raises(AssertionError, match="worths, not 4"):
+        unfolded(worths[:4], 3)
+
+
+def test_the_book_is_whole() -> None:
     worths, stones = book()
     keys, values = unfolded(worths, stones)
-    assert len(keys) == len(values) == sum(map(len, layers(stones))) and OPENING.stat().st_size <= 200_000
-    rng = np.random.default_rng(6)
-    last = rng.choice(layers(stones)[-1], 8, replace=False)
-    found = Solver().worths(np.array([opened(key) for key in last.tolist()], np.uint64))
-    assert np.array_equal(found, values[np.searchsorted(keys, last)])
+    assert len(keys) == sum(map(len, layers(stones))) and OPENING.stat().st_size <= 200_000
+    assert values[keys == BOTTOM] == 1 and np.abs(values).max() <= CELLS // 2
+
+
+@pytest.mark.slow
+def test_the_book_is_what_the_solver_finds() -> None:
+    worths, stones = book()
+    last = layers(stones)[-1]
+    some = np.random.default_rng(6).choice(len(last), min(4, len(last)), replace=False)
+    found = Solver(1 << 24).worths(np.array([opened(key) for key in last[some].tolist()], np.uint64))
+    assert np.array_equal(found, worths[some])
 
 
 def test_the_end_comes_when_it_is_told() -> None:
@@ -250,7 +307,7 @@ def test_chosen_moves_are_best_and_all_of_them_come(rows: list[list[int]]) -> No
 
 @pytest.mark.parametrize("split", ["valid", "test"])
 def test_the_sets_are_what_they_are_called(split: str) -> None:
-    ends = {"begin": (1, 14), "middle": (15, 28), "end": (29, 40)}
+    ends = {"begin": (10, 14), "middle": (15, 28), "end": (29, 38)}
     lefts = {"easy": (1, 13), "medium": (14, 28), "hard": (29, 42)}
     known = positions(split)  # type: ignore[arg-type]
     assert tuple(known) == SETS == tuple(one for level in ("opening", "middle", "easy") for one in LEVELS[level])  # type: ignore[index]

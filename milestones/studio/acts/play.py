@@ -1,9 +1,10 @@
 """move, watch, world, sgf, film: play against a run, watch it, or play its world yourself.
 
-A run whose facts are of the kind "game" is asked by boards.py. Another page that plays a board game takes Board, and puts
-an empty one into `facts["board"]` (as `Board.plain` writes it). Its `use` judges the position's `wish`, plays it,
-replies, and answers with the board after its reply. UserError: a move that the rules do not allow. A page of a world has takes = (): its `use` of nothing gives a Video; the World that its
-`prepare` gives may be played by hand, a fresh episode each time, where its actions are a few with names.
+A run whose facts are of the kind "game" is asked by boards.py. Another page that plays a board game takes Board, and
+puts an empty one into `facts["board"]` (as `Board.plain` writes it). Its `use` judges the position's `wish`, plays it,
+replies, and answers with the board after its reply. UserError: a move that the rules do not allow. A page of a world
+has takes = (): its `use` of nothing gives a Video; the World that its `prepare` gives may be played by hand, a fresh
+episode each time, where its actions are a few with names.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ from ...core.errors import UserError
 from ...core.score import Score
 from ...core.source import key
 from ...parts.elo import scored
-from ...parts.keyed import keys
 from .game import Game
 from .opponents import Player, Seeds, States, among, opponent, winning
 
@@ -40,9 +39,9 @@ def usual_plies(game: Game) -> int:
 
 
 def openings(game: Game, count: int, plies: int, seed: int) -> list[tuple[int, ...]]:
-    """So many openings of `plies` random moves: positions of which none is another's mirror image, in which nobody wins at
-    once and random games go to either side. Of a game with too few of them some have more moves, or are not balanced; if that is
-    not enough they come again. The first ones are the same for every count."""
+    """So many openings of `plies` random moves: positions of which none is another's mirror image, in which nobody wins
+    at once and random games go to either side. Of a game with too few of them some have more moves, or are not
+    balanced; if that is not enough they come again. The first ones are the same for every count."""
     found, known = list[tuple[int, ...]](), set[bytes]()
     if plies == 0:
         return [()] * count
@@ -72,6 +71,8 @@ def _name(game: Game, state: UInt64[np.ndarray, "W"]) -> bytes:
 
 def _tried(game: Game, plies: int, seed: int) -> tuple[States, Int64[np.ndarray, "N T"], Bool[np.ndarray, "N"]]:
     """Positions after random moves, these moves, and whether the game goes on and nobody wins at once."""
+    from ...parts.keyed import keys
+
     states, lines = game.begin(TRIED), np.zeros((TRIED, plies), np.int64)
     fits, turn = np.ones(TRIED, bool), game.turn(states)
     for ply in range(plies):
@@ -92,6 +93,8 @@ def _balanced(game: Game, states: States, seed: int) -> Bool[np.ndarray, "N"]:
 def contest(game: Game, players: tuple[Player, Player], lines: Sequence[tuple[int, tuple[int, ...], int]],
             seed: int) -> Iterator[Played]:  # fmt: skip
     """Games as they end, all side by side. `lines`: of each the number of its opening, the opening, and who begins."""
+    from ...parts.keyed import keys
+
     moves = [list(opening) for _, opening, _ in lines]
     states, legal = replayed(game, moves)
     assert legal.all(), "openings by the rules"

@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Bool, Int64, Shaped, UInt64
 
 from ...core.errors import UserError, nearest
-from ...parts.keyed import keys
 from .game import Game
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 OPPONENTS = ("random", "greedy", "rollouts:1000", "perfect")
 MOST = 1_000_000  # random games a move
-C = 1.4  # of the bandit rule, for values from -1 to 1
+C = 1.0  # of the bandit rule, for values from -1 to 1; from 0.8 to 1.4 it plays alike, beyond worse
 BYTES = 100_000_000  # of the trees that grow side by side
 BLOCK = 4_000_000  # moves that are looked at together
 
@@ -196,4 +195,6 @@ def among(moves: Bool[np.ndarray, "N A"], seeds: Seeds) -> Int64[np.ndarray, "N"
 
 def salted(seeds: Seeds, salt: int) -> Seeds:
     """Other seeds, which are functions of these."""
+    from ...parts.keyed import keys  # not above: what is missing without numba is told by `game`
+
     return keys(salt, seeds.astype(np.int64), np.zeros(len(seeds), np.int64))

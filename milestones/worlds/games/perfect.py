@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Perfect", "best", "careful", "chosen", "perfect", "wrong"]  # the last four know no game
 
-OPENING = Path(__file__).parents[2] / "data" / "connect_four_opening.npz"
-WHOLE, SEARCHED = 4, 5  # rows of hex up to which there is a table of all positions, and a search
+DATA = Path(__file__).parents[2] / "data"
+OPENING, HEX = DATA / "connect_four_opening.npz", DATA / "hex5_opening.npz"
+WHOLE, SEARCHED = 4, 5  # rows of hex: up to how many there is a table of all positions, and a search
 LINES = (0o007, 0o070, 0o700, 0o111, 0o222, 0o444, 0o421, 0o124)  # rows, columns and diagonals of tic-tac-toe
 
 
@@ -80,4 +81,7 @@ def perfect(game: Game) -> Perfect | None:
     if name.startswith("hex") and rows <= WHOLE:
         every = np.arange(1 << rows * rows)
         return Stones(game, Table(won(every, rows, 0), won(every, rows, 1), rows * rows), True)
-    return Stones(game, Hex(rows), False) if name.startswith("hex") and rows <= SEARCHED else None
+    if name.startswith("hex") and rows == SEARCHED:
+        with np.load(HEX, allow_pickle=False) as book:
+            return Stones(game, Hex(rows, opening=book["scores"]), False)
+    return None

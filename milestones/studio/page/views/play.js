@@ -2,7 +2,7 @@
 import { h, fill, choice, digits, styles } from "../dom.js";
 import { get, desk } from "../api.js";
 import { draw } from "../media.js";
-import { position, chances, tree } from "../board.js";
+import { position, chances, spot, tree } from "../board.js";
 
 export const title = "Play";
 
@@ -85,7 +85,7 @@ function game(body, id, first, say) {
       [now, items] = [found.value, told.items.filter((item) => item !== found)];
       map ??= now.visits ? "visits" : now.policy ? "policy" : "";
       maps.value = map;
-      status.textContent = `${now.moves.slice(-2).map(([piece, row, column]) => `${now.pieces[piece - 1]} ${String.fromCharCode(65 + column)}${now.board.length - row}`).join(", ")}; ${now.note}`;
+      status.textContent = `${now.moves.slice(-2).map(([piece, row, column]) => `${now.pieces[piece - 1]} ${spot(row, column, now.board.length, now.down)}`).join(", ")}; ${now.note}`;
       show();
     } catch (failed) { if (!closed) say(failed.message); } finally { busy = false; }
   }
