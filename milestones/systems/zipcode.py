@@ -48,7 +48,7 @@ class Knobs(Config):
     strange: float = Field(default=0.03, ge=0, lt=1, description="share of them with letters and upside-down digits")
     width: int = Field(default=16, ge=4, le=256, description="channels of the first layer; the last has six times it")
     single_steps: int = Field(default=80, ge=0, description="first so many updates read single digits")
-    steps: int = Field(default=2200, ge=1, description="updates that read lines of five or six signs")
+    steps: int = Field(default=4400, ge=1, description="updates that read lines of five or six signs")
     batch: int = Field(default=16, ge=1, description="lines an update; of single digits twelve times as many")
     lr: float = Field(default=0.014, gt=0, description="step size at its peak")
     decay: float = Field(default=0.05, ge=0, description="weight decay")
