@@ -5,8 +5,9 @@ Paper       LeCun, Bottou, Bengio & Haffner (1998), Gradient-based learning appl
 Idea        a net of convolutions can be swept over a line; trained on the whole answer, it finds the digits itself.
 Deviations  connectionist temporal classification (Graves et al. 2006) instead of a graph transformer with a Viterbi
             search: the same sum over segmentations, in one loss. Single digits come first, as the paper's net had been
-            trained. Lines are composed from digits, since no set of real zip codes may be shipped; letters and
-            digits upside down teach it what is none.
+            trained; two pairs of layers have a shortcut (He et al. 2015). Lines are composed from digits, since no set
+            of real zip codes may be shipped; letters and digits upside down teach it what is none. A reading of five or
+            nine digits is taken to be ten times as likely beforehand as any other.
 Result      lines_right 90.1 ± 0.49 %, 5 seeds, composed lines of MNIST test and USPS test, 86.4 s, read_at_1
             61.2 %, on 2 cores of AMD EPYC.
 """
