@@ -40,7 +40,7 @@ COMMANDS = {  # smaller than `quick` where its weights would take more than thei
     "mlp": f"mlp --hidden 64 32 {PLAIN}",
     "lenet1989": f"lenet1989 --preset modern --split final {FAST}",
     "lenet": f"lenet --split final {FAST}",
-    "zipcode": f"zipcode {FAST}",
+    "zipcode": "zipcode --plan channels_last/bfloat16/2",
     "alexnet": f"alexnet {FAST}",
     "depth": f"depth --start-width 16 {FAST}",
     "adversarial": f"adversarial --preset robust --width 8 --standard-steps 800 {FAST}",
