@@ -8,8 +8,8 @@ Deviations  connectionist temporal classification (Graves et al. 2006) instead o
             trained; two pairs of layers have a shortcut (He et al. 2015). Lines are composed from digits, since no set
             of real zip codes may be shipped; letters and digits upside down teach it what is none. A reading of five or
             nine digits is taken to be ten times as likely beforehand as any other.
-Result      lines_right 90.1 ± 0.49 %, 5 seeds, composed lines of MNIST test and USPS test, 86.4 s, read_at_1
-            61.2 %, on 2 cores of AMD EPYC.
+Result      lines_right 92.4 ± 0.18 %, 2 seeds, composed lines of MNIST test and USPS test, 104.5 s, read_at_1
+            65.0 %, on 2 cores of Intel Xeon.
 """
 
 from __future__ import annotations
