@@ -11,7 +11,9 @@ and column by column (what is each move worth?), and the slowest. Beside it stan
 wrong. It only reports: no threshold.
 
 The opening book holds the worths of all positions with OPENING stones that are not over, mirror images once; those
-with fewer follow from them. It is made piece by piece and goes on where it was stopped.
+with fewer follow from them. The one that ships has one stone only: four known worths, which the solver finds again in
+a slow test; --make opening, which takes hours, has not been run to its end. It is made piece
+by piece and goes on where it was stopped.
 
 The sets: games are played at random mixed with sense. Each game has a share of sense from 0 to 1, drawn evenly; with
 this chance a move is drawn among those after which the other does not win at once, else among all. A game stops at a
