@@ -2,11 +2,11 @@
 
     ./go bench alphazero [--seeds 3] [--only NAME ...] [--quick] [--fresh]
 
-Each line is one `milestones train alphazero ... --json` in a temporary folder, scored once on positions that no training
-saw: `wrong_moves_easy`, `_middle` and `_opening` are percent of moves that give away what the position is worth, by our
-solver, after 100 simulations; `against_rollouts` percent of the points against a search by 1,000 random games a move.
-`gumbel` and `puct` learn with 8 simulations a move, the same number of games and updates, and are scored alike. In
-`tictactoe` all positions are judged, in `hex5` the winner after each first move.
+Each line is one `milestones train alphazero ... --json` in a temporary folder, scored once on positions that no
+training saw: `wrong_moves_easy`, `_middle` and `_opening` are percent of moves that give away what the position is
+worth, by our solver, after 100 simulations; `against_rollouts` percent of the points against a search by 1,000 random
+games a move. `gumbel` and `puct` learn with 8 simulations a move, the same number of games and updates, and are scored
+alike. In `tictactoe` all positions are judged, in `hex5` the winner after each first move.
 """
 
 from __future__ import annotations

@@ -59,7 +59,9 @@ TIMELINE = (
     Entry("sounds", 2015, "a spectrogram is a picture, and nets that see can hear", "milestones.systems.sounds"),
     Entry("captions", 2015, "a picture is told in a sentence, and where it looked", "milestones.systems.captions"),
     Entry("resnet", 2015, "identity shortcuts make nets a hundred layers deep", "milestones.systems.resnet"),
-    Entry("alphazero", 2017, "a net and a search teach each other a game, from nothing", "milestones.systems.alphazero"),
+    Entry(
+        "alphazero", 2017, "a net and a search teach each other a game, from nothing", "milestones.systems.alphazero"
+    ),
     Entry(
         "eeg",
         2017,

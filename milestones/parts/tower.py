@@ -120,7 +120,7 @@ def player(tower: Tower, precision: str = "float32") -> Tower:
     if tower.plays:
         return tower
     twin = copy.deepcopy(tower).eval().requires_grad_(False)
-    twin.plays, fused = True, fusible(twin.place.device)
+    twin.plays, fused = True, fusible(twin.place.device, precision)
     for part in twin.modules():
         if isinstance(part, Rectified):
             part.fold()
@@ -128,10 +128,12 @@ def player(tower: Tower, precision: str = "float32") -> Tower:
     return twin.to(getattr(torch, precision)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def fusible(device: torch.device) -> bool:
-    """Whether this PyTorch has the fused convolutions there."""
+def fusible(device: torch.device, precision: str) -> bool:
+    """Whether this PyTorch has the fused convolutions there, and the processor this precision for them."""
     there: Any = getattr(torch.ops, "mkldnn", None)
-    return device.type == "cpu" and torch.backends.mkldnn.is_available() and all(hasattr(there, n) for n in FUSED)
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available() or not all(hasattr(there, n) for n in FUSED):
+        return False
+    return precision == "float32" or (precision == "bfloat16" and there._is_mkldnn_bf16_supported())
 
 
 def value_of(wdl: Float[Tensor, "B 3"]) -> Float[Tensor, "B"]:

@@ -382,6 +382,8 @@ def conclude(f, i, A, base, prior, rule, gumbel, slots, policy, move, visits, q,
                 if lost or row[HEAD + 2 * A + a] > -np.inf:
                     looked += visits[m, a]
                     mass += prior[g, a]
+                    if q[m, a] < least(proof):
+                        continue  # a draw is at hand
                     if best < 0 or visits[m, a] > visits[m, best]:
                         best = a
                     elif visits[m, a] == visits[m, best]:

@@ -6,10 +6,11 @@ Idea        a search guided by a net plays better than the net. So the net learn
             out (a policy), and how the game will end (a value); which makes the next search stronger.
 Deviations  for strength a CPU minute; the preset `paper` takes each of them back. Gumbel's search at the root in place
             of noise and temperature (Danihelka et al. 2022), its simulations doubled as training goes on (Wu et al.
-            2023). Proved results are exact in the tree (Winands et al. 2008), are learned, and end the game. Half of
-            the games begin with moves at random. Wins, draws and losses each have a chance, and the search's own value
-            counts beside the result. Of the net: pooling over the board (Wu 2019), no batch normalisation, Muon, the
-            mean of the weights plays. The window grows with the number of positions to the power of 0.75.
+            2023). Proved results are exact in the tree (Winands et al. 2008), are learned, and end the game. Most games
+            begin with moves at random; the first ones are played by a search without a net. Wins, draws and losses each
+            have a chance, and the search's own value counts beside the result. Of the net: pooling over the board (Wu
+            2019), no batch normalisation, Muon, the mean of the weights plays. The window grows with the number of
+            positions to the power of 0.75.
 Result      not yet measured with several seeds
 """
 
@@ -19,10 +20,10 @@ import copy
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..core.config import Config, Field
@@ -41,8 +42,8 @@ from ..worlds.games import game
 from ..worlds.games.analysis import analysed
 from ..worlds.games.judged import judged, matched
 from ..worlds.games.selfplay import Course, SelfPlay
-from ..worlds.games.thinking import How, Thought, think
-from ..worlds.games.window import Examples, Window, turned
+from ..worlds.games.thinking import How, think
+from ..worlds.games.window import Examples, Positions, Window, turned
 
 GOALS = (10.0, 3.0, 1.0)  # percent of wrong moves: how many updates it takes to reach them is told
 
@@ -58,25 +59,28 @@ class Knobs(Config):
     abreast: int = Field(default=128, ge=1, description="of these, games that ask the net at once")
     steps: int = Field(default=1000, ge=1, description="optimiser updates")
     moves: int = Field(default=8, ge=1, description="made in each game between updates, by one and the same net")
+    start: int = Field(default=40_000, ge=0, description="positions played at first without a net")
+    blind: int = Field(default=200, ge=1, description="simulations before each of those moves")
     simulations: int = Field(default=32, ge=1, description="of the search before a move, in the end")
-    few: int = Field(default=8, ge=1, description="simulations at first; they are doubled as training goes on")
+    few: int = Field(default=16, ge=1, description="simulations at first; they are doubled as training goes on")
     considered: int = Field(default=16, ge=0, description="moves that Gumbel's search begins with; 0: PUCT, with noise")
+    scale: float = Field(default=0.25, gt=0, description="weight of values beside the net's own policy in Gumbel's")
     explored: float = Field(default=1.25, gt=0, description="PUCT's weight of moves that the net likes")
     alpha: float = Field(default=1.0, gt=0, description="of PUCT's Dirichlet noise at the root")
-    tempered: int = Field(default=30, ge=0, description="first moves of a game that PUCT draws by its visits")
+    tempered: int = Field(default=8, ge=0, description="first moves of a game that chance decides with")
     solve: bool = Field(default=True, description="proved wins and losses are exact in the tree")
     stop: bool = Field(default=True, description="a proved game is over")
-    strewn: float = Field(default=0.5, ge=0, le=1, description="chance that a game begins with moves at random")
-    most: int = Field(default=20, ge=1, description="of such moves")
+    strewn: float = Field(default=0.9, ge=0, le=1, description="chance that a game begins with moves at random")
+    most: int = Field(default=36, ge=1, description="of such moves; late positions are likelier")
     trust: float = Field(default=0.25, ge=0, le=1, description="share of the search's value in what is learned, beside "
                          "the result")  # fmt: skip
     first: int = Field(default=20_000, ge=1, description="newest positions learned from, of so many; then more")
     growth: float = Field(default=0.75, ge=0, le=1, description="exponent of their number; 0: always so many")
     rows: int = Field(default=500_000, ge=1, description="positions that are kept at most")
-    reuse: float = Field(default=4.0, gt=0, description="times that a position is learned from")
+    reuse: float = Field(default=8.0, gt=0, description="times that a position is learned from")
     batch: int = Field(default=512, ge=1, description="positions per update")
     method: Literal["muon", "adamw", "sgd"] = Field(default="muon", description="optimiser; sgd is the paper's")
-    lr: float = Field(default=5e-3, gt=0, description="step size at its peak")
+    lr: float = Field(default=0.01, gt=0, description="step size at its peak")
     decay: float = Field(default=1e-2, ge=0, description="of the weights")
     average: float = Field(default=0.98, ge=0, lt=1, description="decay of the weights' mean, which plays; 0: none")
     value: float = Field(default=1.0, gt=0, description="weight of the value's error")
@@ -117,7 +121,7 @@ def looking(knobs: Knobs, step: int) -> How:
     done = min(doublings, step * (doublings + 1) // knobs.steps)
     few = knobs.few if doublings else knobs.simulations
     return How(knobs.simulations if done == doublings else few << done, knobs.considered, noise=True, solve=knobs.solve,
-               c=knobs.explored, alpha=knobs.alpha, tempered=knobs.tempered)  # fmt: skip
+               scale=knobs.scale, c=knobs.explored, alpha=knobs.alpha, tempered=knobs.tempered)  # fmt: skip
 
 
 METHODS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -137,9 +141,9 @@ def train(knobs: Knobs, model: Tower, games: SelfPlay, run: Run) -> None:
     for step in run.steps(knobs.steps, "train", model=model, optimizer=optimizer, mean=mean, games=games, window=window,
                           memo=memo):  # fmt: skip
         due = step % updates == 0
-        while due or window.count < knobs.batch:
-            net, due = player(mean, run.plan.precision), False
-            window.add(games.play(net, looking(knobs, step), knobs.moves, run.plan.threads))
+        while due or not window.count:
+            blind, due = window.count < knobs.start, False
+            window.add(played(knobs, mean, games, step, blind, run.plan.precision))
         batch = Examples(*(field.to(device) for field in turned(games.game, window.draw(knobs.batch))))
         optimizer.param_groups[0]["lr"] = knobs.lr * rate(step)
         with run.plan.running(device):
@@ -158,6 +162,15 @@ def train(knobs: Knobs, model: Tower, games: SelfPlay, run: Run) -> None:
     model.load_state_dict(mean.state_dict())
     if not run.ended:
         run.show(strength=history(run.folder, {"percent wrong": "train"}, "valid_error", "updates", "percent"))
+
+
+def played(knobs: Knobs, mean: Tower, games: SelfPlay, step: int, blind: bool, precision: str) -> Positions:
+    """Another round of moves: the positions of the games that are over. Those that are played without a net are cheap,
+    and there are more of them."""
+    how = looking(knobs, step)
+    if blind:
+        return games.play(games.blank, how._replace(simulations=knobs.blind), 4 * knobs.moves)
+    return games.play(player(mean, precision), how, knobs.moves)
 
 
 def trial(games: SelfPlay, size: int) -> Examples:
@@ -195,17 +208,17 @@ def use(model: Tower, facts: Facts, items: Sequence[Media], *,
     return analysed(model, facts, items, simulations)
 
 
-LONG = {"blocks": 4, "channels": 64, "together": 512}
+LONG = {"blocks": 4, "channels": 64, "together": 512, "reuse": 4.0, "strewn": 0.75}
 PRESETS = {
-    "quick": Knobs(blocks=3, channels=32, steps=1000, tested=300),
-    "ten": Knobs(**LONG, steps=8000),
-    "hour": Knobs(**LONG, steps=50_000, simulations=64),
-    "tictactoe": Knobs(game="tictactoe", blocks=2, channels=32, steps=800, most=6, first=5000),
-    "hex5": Knobs(game="hex5", channels=32, steps=8000, most=8),
+    "quick": Knobs(blocks=3, channels=32, steps=1500, tested=300),
+    "ten": Knobs(**LONG, steps=5000),
+    "hour": Knobs(**LONG, steps=22_000, simulations=64),
+    "tictactoe": Knobs(game="tictactoe", blocks=2, channels=32, steps=800, most=6, first=5000, start=5000, few=32),
+    "hex5": Knobs(game="hex5", channels=32, steps=8000, most=12),
     # The paper's settings (2018, supplement), on its smaller cousin of a board.
     "paper": Knobs(blocks=19, channels=256, pooled=0, normal="batch", together=4096, abreast=256, steps=700_000,
-                   moves=1, simulations=800, few=800, considered=0, alpha=1.5, solve=False, stop=False, strewn=0.0, trust=0.0,
-                   first=1_000_000, growth=0.0, rows=1_000_000, reuse=1.0, batch=4096, method="sgd", lr=0.2, decay=1e-4,
-                   average=0.0, squared=True, looks=100, searched=800),
+                   moves=1, start=0, simulations=800, few=800, considered=0, alpha=1.5, tempered=30, solve=False,
+                   stop=False, strewn=0.0, trust=0.0, first=1_000_000, growth=0.0, rows=1_000_000, reuse=1.0,
+                   batch=4096, method="sgd", lr=0.2, decay=1e-4, average=0.0, squared=True, looks=100, searched=800),
 }  # fmt: skip
 system = System(Knobs, PRESETS, prepare, build, train, score, use, takes=(Text, Board))

@@ -30,7 +30,7 @@ def words(now: Progress, step_of: bool = True) -> str:
 
 
 def outlook(now: Progress) -> list[str]:
-    """When the validation error falls to the next level, as a page foretells it: its `to_3` are the steps left to 3 %."""
+    """When the validation error falls to the next level, as a page foretells it: `to_3` are the steps left to 3 %."""
     error = now.numbers.get("valid_error", 0.0)
     steps = {float(name[3:]): left for name, left in now.numbers.items() if re.fullmatch(r"to_[\d.]+", name)}
     next_one = max((level for level in steps if level < error), default=None)

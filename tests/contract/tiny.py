@@ -114,6 +114,8 @@ PAGES = {
             "searched": 4,
             "pairs": 1,
             "reuse": 1.0,
+            "start": 20,
+            "blind": 5,
         },
         texts=("b2 a1", "b2", "a1 b2 c3"),
     ),

@@ -4,6 +4,7 @@ can learn eight examples by heart."""
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,11 +79,18 @@ def test_every_page_has_a_threshold() -> None:
 # A threshold that is known to be missed stays as it was set, before measuring; the page must stay as good as it was
 # measured to be (benchmarks/digits.py, 5 seeds: 9.9 %, at most 10.8). page: (bound, reason)
 MISSED = {
-    "zipcode": (12.0, "reads 90.1 % of composed test lines, 92 % wanted here: more updates than 90 s hold"),
+    "zipcode": (10.0, "reads 92.4 % of composed test lines (two seeds), 92 % wanted here: too near"),
     # this bound was set after the first runs, of two seeds
     "worldmodel": (-100.0, "keeps the pole up for 119 to 172 of 200 steps after 1,000 real ones, 195 wanted"),
+    # set after the first run
+    "alphazero": (12.0, "misplays 6 % of the easy positions (4 to 9, one seed), 3 % wanted"),
 }
 
+
+ROUGH = {
+    "zipcode",
+    "alphazero",
+}  # they make the updates that fit where bfloat16 is fast; elsewhere these take thrice as long
 
 TURN = chosen({name: most for name, (_, _, most) in QUICK.items()})
 
@@ -152,8 +160,10 @@ def test_what_misses_its_threshold_gets_no_worse(name: str, quick: Callable[[str
 
 @pytest.mark.parametrize("name", [turn(name) for name in QUICK])
 def test_quick_ends_in_time(name: str, quick: Callable[[str], tuple[Report, Path]]) -> None:
-    report = quick(name)[0]
-    assert report["seconds"] <= QUICK[name][2]
+    report, folder = quick(name)
+    plan = json.loads(next(folder.glob("*/plan.json")).read_text())
+    slower = 3 if name in ROUGH and plan["precision"] == "float32" else 1
+    assert report["seconds"] <= slower * QUICK[name][2]
     assert report["ended"] == "finished"
 
 

@@ -174,10 +174,12 @@ class Slow:
     def move(self) -> int:
         root = self.root
         moves = self.moves(root) or list(root.edges)
+        if self.solve:  # with a draw at hand, nothing that looks worse
+            moves = [a for a in moves if not root.edges[a].visits or root.edges[a].q(True) >= root.low]
         most = max(root.edges[a].visits for a in moves)
         ties = [a for a in moves if root.edges[a].visits == most]
         if isinstance(self.rule, Gumbel):
-            sigma = self.sigma(root, moves) if self.moves(root) else dict.fromkeys(root.edges, 0.0)
+            sigma = self.sigma(root, self.moves(root)) if self.moves(root) else dict.fromkeys(root.edges, 0.0)
             return best({a: self.g(a) + sigma[a] for a in ties})
         return best({a: root.edges[a].q(self.solve) for a in ties})
 

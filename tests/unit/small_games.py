@@ -152,10 +152,10 @@ def opinion(states: np.ndarray, actions: int) -> tuple[np.ndarray, np.ndarray]:
     return (4 * share[:, 1:] - 2).astype(np.float32), np.floor(share[:, 0] * 129).astype(np.float32) / 64 - 1
 
 
-def solved(game: Game) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Every position that can be reached, ply by ply: states, their values for the one to move, and those of the moves
-    (-2: illegal)."""
-    layers, states = [], game.begin(1)
+def solved(game: Game, states: np.ndarray | None = None) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Every position that can be reached from these, or from the beginning, ply by ply: states, their values for the
+    one to move, and those of the moves (-2: illegal)."""
+    layers, states = [], game.begin(1) if states is None else states
     while len(states):
         turn = game.turn(states)
         row, move = turn.legal.nonzero()

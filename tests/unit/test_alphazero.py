@@ -28,7 +28,7 @@ from milestones.worlds.games.window import Examples
 CPU = torch.device("cpu")
 TINY = {"blocks": 1, "channels": 8, "together": 12, "abreast": 6, "moves": 3, "simulations": 6, "few": 3, "batch": 16,
         "first": 60, "rows": 200, "steps": 30, "looks": 2, "examined": 2, "searched": 4, "tested": 3,
-        "pairs": 1, "reuse": 1.0}  # fmt: skip
+        "pairs": 1, "reuse": 1.0, "start": 20, "blind": 10}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +83,8 @@ def test_simulations_are_doubled_at_equal_distances() -> None:
     assert counts == sorted(counts)
     same = [page.looking(knobs_of(few=50, simulations=20, steps=5), step).simulations for step in range(5)]
     assert same == [20] * 5
-    assert page.looking(page.PRESETS["paper"], 0) == How(800, 0, noise=True, solve=False, alpha=1.5, tempered=30)
+    paper = How(800, 0, noise=True, solve=False, scale=0.25, alpha=1.5, tempered=30)
+    assert page.looking(page.PRESETS["paper"], 0) == paper
 
 
 def test_the_paper_takes_each_departure_back() -> None:
@@ -99,9 +100,9 @@ def test_the_paper_takes_each_departure_back() -> None:
 
 @pytest.mark.parametrize("settings", [
     {"game": "tictactoe"},
-    {"game": "connect_four", "strewn": 0.6, "most": 8, "method": "adamw"},
+    {"game": "connect_four", "strewn": 0.6, "most": 8, "method": "adamw", "lr": 0.002},
     {"game": "tictactoe", "considered": 0, "tempered": 3, "solve": False, "normal": "batch", "method": "sgd", "lr": 0.1,
-     "average": 0.0, "squared": True},
+     "average": 0.0, "squared": True, "start": 0},
 ])  # fmt: skip
 def test_killed_and_resumed_to_the_same_bits(settings: dict[str, Any], tmp_path: Path,
                                              monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
@@ -115,7 +116,7 @@ def test_killed_and_resumed_to_the_same_bits(settings: dict[str, Any], tmp_path:
         folder.mkdir(exist_ok=True)
 
         def until(self: SelfPlay, *words: Any) -> Any:
-            if self.steps == 3 * die_at:
+            if 0 <= 3 * die_at <= self.steps:
                 raise Killed
             return play(self, *words)
 
@@ -132,8 +133,9 @@ def test_killed_and_resumed_to_the_same_bits(settings: dict[str, Any], tmp_path:
             run(tmp_path / "killed", die_at)
     found = run(tmp_path / "killed")
     assert all(torch.equal(found[name], value) for name, value in whole.items())
-    logs = [[{k: v for k, v in json.loads(line).items() if k != "seconds"}
-             for line in (tmp_path / name / "log.jsonl").read_text().splitlines()] for name in ("whole", "killed")]  # fmt: skip
+    texts = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "killed")]
+    logs = [[{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in text.splitlines()]
+            for text in texts]  # fmt: skip
     assert logs[0] == logs[1] and any("valid_error" in line for line in logs[0])
 
 

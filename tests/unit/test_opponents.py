@@ -11,8 +11,9 @@ from milestones.core.errors import UserError
 from milestones.parts.keyed import keys
 from milestones.parts.uct import Trees
 from milestones.worlds.games import Game, game
-from milestones.worlds.games.arena import both, contest, openings
+from milestones.worlds.games.arena import both, contest, openings, replayed
 from milestones.worlds.games.opponents import OPPONENTS, Player, among, fixed, opponent, winning
+from milestones.worlds.games.perfect import perfect
 
 FOUR, THREE = game("connect_four"), game("tictactoe")
 
@@ -106,10 +107,14 @@ def test_perfect_is_never_beaten() -> None:
     for word in ("random", "greedy", "rollouts:200"):
         found = list(contest(THREE, (opponent("perfect", THREE), opponent(word, THREE)), lines, 0))
         assert min(played.points for played in found) >= 0.5
-    first = contest(
-        FOUR, (opponent("perfect", FOUR), opponent("rollouts:200", FOUR)), [(k, (), 0) for k in range(4)], 0
-    )
-    assert [played.points for played in first] == [1] * 4, "who begins wins"
+    solver, won = perfect(FOUR), []
+    for line in openings(FOUR, 40, 14, 5):  # where the solver is fast
+        state, _ = replayed(FOUR, [line])
+        if solver is not None and solver.values(state).max() > 0:
+            won.append((len(won), line, 0))
+    assert len(won) > 5
+    players = opponent("perfect", FOUR), opponent("rollouts:200", FOUR)
+    assert {played.points for played in contest(FOUR, players, won[:6], 0)} == {1}, "who begins wins"
 
 
 def test_search_beats_greedy_beats_random() -> None:

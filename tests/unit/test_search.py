@@ -149,6 +149,17 @@ def test_every_position_as_trying_all(game: Lines | Hex, rule: str) -> None:
             assert (answer.policy[wrong] == 0).all(), "nothing wrong is learned"
 
 
+@pytest.mark.parametrize("rule", ["puct", "gumbel"])
+def test_larger_hex_as_trying_all(rule: str) -> None:
+    """4 x 4, from positions with nine cells left."""
+    game = Hex(4)
+    states, values, each = solved(game, later(game, 10, 7))[0]
+    assert set(values.tolist()) == {-1, 1}
+    _, answer = searched(game, net_of(game), states, 20_000, RULES[rule])
+    assert (answer.decided == values).all()
+    assert (each[np.arange(len(states)), answer.move] == values).all()
+
+
 def test_a_move_that_is_worth_less_is_not_taken_for_the_best() -> None:
     """Long before all is proven: of the positions of tic-tac-toe with four stones, and a net that tells nonsense."""
     states, values, each = solved(TICTACTOE)[4]

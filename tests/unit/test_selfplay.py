@@ -35,7 +35,7 @@ class Dice:
 
 def outcome(group: Group, slot: int, found: Found) -> tuple[float, bool]:
     """The result of the game for the mover, and whether it is over, by the rules of the course."""
-    after, turn = group.game.step(group.states[slot : slot + 1], found.move[slot : slot + 1])
+    _, turn = group.game.step(group.states[slot : slot + 1], found.move[slot : slot + 1])
     if bool(turn.ended[0]):
         return -float(turn.value[0]), True
     return float(found.value[slot]), bool(found.exact[slot]) and group.course.stop
@@ -95,11 +95,13 @@ def test_the_kth_game_begins_alike_whatever_else_is_played() -> None:
 
 
 def test_openings_are_strewn_as_asked() -> None:
-    group = Group(game("connect_four"), np.arange(4000), 0, Course(strewn=0.5, most=4))
-    counts = np.bincount(group.first, minlength=5) / 4000
-    assert counts[0] == pytest.approx(0.5, abs=0.03)
-    assert counts[1:] == pytest.approx([0.125] * 4, abs=0.03)
-    moves = group.past.move[group.first == 4, :4]
+    """What is left of them to the most is spread evenly in its logarithm."""
+    group = Group(game("connect_four"), np.arange(4000), 0, Course(strewn=0.5, most=7))
+    left = 8 ** ((np.arange(100_000) + 0.5) / 100_000)
+    want = np.bincount((8 - left).round().astype(int), minlength=8) / 100_000
+    want = 0.5 * want + np.array([0.5, *[0.0] * 7])
+    assert np.bincount(group.first, minlength=8) / 4000 == pytest.approx(want, abs=0.03)
+    moves = group.past.move[group.first >= 5, :4]
     assert np.bincount(moves[:, 3], minlength=7) / len(moves) == pytest.approx([1 / 7] * 7, abs=0.06)
 
 
@@ -213,8 +215,8 @@ def test_a_twin_is_a_position_with_its_moves(name: str) -> None:
     cells, moves = table.twins()
     planes, turns = table.planes(states), []
     for n in range(200):
-        fits = [g for g in range(len(cells)) if np.array_equal(
-            planes[n].reshape(len(planes[n]), -1)[:, cells[g]].reshape(planes[n].shape), found.planes[n].numpy())]  # fmt: skip
+        mine, its = planes[n].reshape(len(planes[n]), -1), found.planes[n].flatten(1).numpy()
+        fits = [g for g in range(len(cells)) if np.array_equal(mine[:, cells[g]], its)]
         assert fits
         allowed = found.policy[n].numpy() > 0
         assert any(np.array_equal(legal[n][moves[g]], allowed) for g in fits)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Int, Shaped, UInt8
+from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 
 from ...core.source import Facts, key
@@ -23,7 +24,7 @@ class Course(NamedTuple):
     """How games go that are to be learned from."""
 
     strewn: float = 0.0  # chance that a game begins with moves at random
-    most: int = 1  # of these, each number from 1 to this one being as likely
+    most: int = 1  # of these; what is left to this number is spread evenly in its logarithm, as late games are short
     stop: bool = True  # a game is over as soon as the search has proved its result
     trust: float = 0.0  # share of the search's own value in what a position is said to be worth, beside the result
 
@@ -103,18 +104,21 @@ class Group:
         self.states[games] = self.game.begin(len(games))
         names = zip(self.slots[games].tolist(), self.number[games].tolist(), strict=True)
         chance = np.stack([np.random.default_rng(key(self.seed, "begin", *of)).random(course.most + 2) for of in names])
-        left = np.where(chance[:, 0] < course.strewn, 1 + (chance[:, 1] * course.most).astype(int), 0)
+        many = (course.most + 1 - (course.most + 1) ** chance[:, 1]).round().astype(int)
+        left = np.where(chance[:, 0] < course.strewn, many, 0)
         for k in range(course.most):
             going = np.flatnonzero(left > k)
             if not len(going):
                 break
-            legal = self.game.turn(self.states[games[going]]).legal
+            states = self.states[games[going]]
+            legal = self.game.turn(states).legal
+            row, each = np.nonzero(legal)
+            legal[row, each] = ~self.game.step(states[row], each)[1].ended
+            left[going[~legal.any(1)]] = 0
+            going, states, legal = (field[legal.any(1)] for field in (going, states, legal))
             place = (chance[going, 2 + k] * legal.sum(1)).astype(int)
             move = (legal.cumsum(1) > place[:, None]).argmax(1)
-            states, turn = self.game.step(self.states[games[going]], move)
-            left[going[turn.ended]] = 0
-            on = ~turn.ended
-            self._done(games[going[on]], move[on], states[on])
+            self._done(games[going], move, self.game.step(states, move)[0])
         self.first[games] = self.length[games]
 
     def state_dict(self) -> dict[str, Any]:
@@ -148,6 +152,11 @@ class Group:
         return bool(self.game.turn(self.states[games]).legal[np.arange(len(move)), move].all())
 
 
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class SelfPlay:
     """`together` games of a net against itself, `abreast` of them in a group; as many groups play at the same time as
     there are threads, and what is played does not depend on how many these are."""
@@ -165,9 +174,10 @@ class SelfPlay:
         """What the movers see."""
         return torch.from_numpy(self.game.planes(np.concatenate([group.states for group in self.groups])))
 
-    def play(self, net: Net, how: How, moves: int, threads: int = 1) -> Positions:
+    def play(self, net: Net, how: How, moves: int, threads: int = 0) -> Positions:
         """So many more moves in each game: the positions of all games that end meanwhile. What the net says of a
-        position is remembered until then."""
+        position is remembered until then. `threads`: 0 is one for each core, however many a plan has."""
+        before, threads = torch.get_num_threads(), threads or cores()
 
         def go(group: Group) -> list[Positions]:
             torch.set_num_threads(1)  # of this thread alone: all groups are busy
@@ -177,9 +187,13 @@ class SelfPlay:
 
         with ThreadPoolExecutor(min(threads, len(self.groups))) as pool:
             rows = [part for parts in pool.map(go, self.groups) for part in parts]
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
         self.steps += moves
         return Positions(*map(np.concatenate, zip(*rows, strict=True)))
+
+    def blank(self, planes: UInt8[Tensor, "B C H W"]) -> tuple[Float[Tensor, "B A"], Float[Tensor, "B 3"]]:
+        """What a net says that knows nothing: a search with it sees no further than what it can prove."""
+        return torch.zeros(len(planes), self.facts["actions"]), torch.zeros(len(planes), 3)
 
     def fresh(self, count: int, seed: int) -> SelfPlay:
         """The same game, with `count` other games."""

@@ -31,7 +31,7 @@ class How(NamedTuple):
     scale: float = 1.0  # Gumbel's c_scale
     c: float = 1.25  # PUCT's
     alpha: float = 0.3  # of the Dirichlet noise of PUCT
-    tempered: int = 0  # first moves of a game that PUCT draws by their visits
+    tempered: int = 0  # first moves of a game that chance decides with: PUCT by visits, Gumbel by its noise
 
     def rule(self) -> Any:
         """As the tree takes it."""
@@ -113,8 +113,10 @@ class Mind:
         from ...parts.search import UNKNOWN
 
         answer = self.grown(states, how, keys).answer()
-        move, drawn = answer.move, np.flatnonzero(made < how.tempered) if not how.considered else ()
-        for n in drawn:
+        move, early = answer.move, made < how.tempered
+        if how.considered:
+            move = np.where(early, move, answer.policy.argmax(1))
+        for n in np.flatnonzero(early) if not how.considered else ():
             sums = answer.visits[n].cumsum()
             move[n] = np.searchsorted(sums, np.random.default_rng(int(keys[n])).integers(sums[-1]), side="right")
         return Found(move, answer.policy, answer.value, answer.decided != UNKNOWN)
