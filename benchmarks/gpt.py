@@ -119,7 +119,7 @@ def of_generation(count: int) -> Value:
     weights: what they are changes no time."""
     import torch
 
-    from milestones.parts.sampling import filtered, sampled
+    from milestones.parts.sampling import array, drawn, filtered, sampled
     from milestones.systems.gpt import GPT
 
     torch.manual_seed(0)
@@ -133,8 +133,8 @@ def of_generation(count: int) -> Value:
     with torch.inference_mode():
         begin = time.monotonic()
         for _ in range(count):
-            chance = filtered(model(torch.tensor([held[-LENGTH:]]))[:, -1], 0.8, 0, 1.0)
-            held.append(int(torch.multinomial(chance[0], 1, generator=rng)))
+            logits = array(model(torch.tensor([held[-LENGTH:]]))[0, -1])
+            held.append(drawn(filtered(logits, 0.8, 0, 1.0), rng))
         plain = count / (time.monotonic() - begin)
     return {"rate": statistics.median(rates[1:]), "rates": rates[1:], "uncached": plain}
 

@@ -135,14 +135,14 @@ def answers(model: Any, facts: Facts, texts: Sequence[Text], length: int, temper
         if 0 < context < len(prompt):
             told = f"the last {context:,} of its {len(prompt):,} tokens were read: more the net does not hold"
             answer["prompt"] = Text(told)
-        answer["next"] = likeliest(model, words, begin[None, -context:])
+        answer["next"] = likeliest(model, words, begin[-context:])
         found.append(answer)
     return found
 
 
-def likeliest(model: Any, words: Codec | BytePairs, token: Int[Tensor, "1 T"]) -> Ranking:
+def likeliest(model: Any, words: Codec | BytePairs, token: Int[Tensor, "T"]) -> Ranking:
     """Which tokens may come next, and their chances."""
-    chance, which = filtered(model.begin(token)[0], 1.0, 0, 1.0)[0].topk(min(NEXT, len(words)))
+    chance, which = torch.from_numpy(filtered(model.begin(token)[0], 1.0, 0, 1.0)).topk(min(NEXT, len(words)))
     return Ranking.of(chance, [words.shown(one) for one in which.tolist()])
 
 

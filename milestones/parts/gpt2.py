@@ -18,7 +18,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .sampling import State
+from .sampling import Logits, Onward, array
+
+Keys = tuple[Tensor, ...]  # and values of all places, of each layer in turn
 
 END = "<|endoftext|>"  # the token between two texts
 EPSILON = 1e-5
@@ -57,7 +59,7 @@ class Looking(nn.Module):
         self.c_attn = Affine(shape.width, 3 * shape.width)
         self.c_proj = Affine(shape.width, shape.width)
 
-    def forward(self, x: Float[Tensor, "B T D"], past: Sequence[Tensor]) -> tuple[Float[Tensor, "B T D"], State]:
+    def forward(self, x: Float[Tensor, "B T D"], past: Sequence[Tensor]) -> tuple[Float[Tensor, "B T D"], Keys]:
         """The mean of the values looked at, and keys and values "B N S E" of all places, those of `past` first."""
         query, key, value = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in self.c_attn(x).chunk(3, 2))
         if past:
@@ -89,7 +91,7 @@ class Block(nn.Module):
         self.ln_1, self.ln_2 = (nn.LayerNorm(shape.width, shape.epsilon) for _ in range(2))
         self.attn, self.mlp = Looking(shape), Each(shape)
 
-    def forward(self, x: Float[Tensor, "B T D"], past: Sequence[Tensor] = ()) -> tuple[Float[Tensor, "B T D"], State]:
+    def forward(self, x: Float[Tensor, "B T D"], past: Sequence[Tensor] = ()) -> tuple[Float[Tensor, "B T D"], Keys]:
         found, kept = self.attn(self.ln_1(x), past)
         x = x + found
         return x + self.mlp(self.ln_2(x)), kept
@@ -106,7 +108,7 @@ class GPT2(nn.Module):
         self.h = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.ln_f = nn.LayerNorm(shape.width, shape.epsilon)
 
-    def read(self, token: Int[Tensor, "B T"], past: State = ()) -> tuple[Float[Tensor, "B T D"], State]:
+    def read(self, token: Int[Tensor, "B T"], past: Keys = ()) -> tuple[Float[Tensor, "B T D"], Keys]:
         """Features of what comes after each token; keys and values of each layer, in turn."""
         first = past[0].shape[2] if past else 0
         assert first + token.shape[1] <= self.length
@@ -121,18 +123,18 @@ class GPT2(nn.Module):
         """Logits of what comes after each token."""
         return F.linear(self.read(token)[0], self.wte.weight)
 
-    def begin(self, token: Int[Tensor, "B T"]) -> tuple[Float[Tensor, "B V"], State]:
-        """Logits of what comes after a text, and the keys and values of its places."""
-        return self.next_of(token, ())
+    def begin(self, token: Int[Tensor, "T"]) -> tuple[Logits, Onward]:
+        """Logits of what comes after a text, and what goes on with it: in PyTorch, for a net of this size computes more
+        than it calls."""
+        kept: Keys = ()
 
-    def next(self, token: Int[Tensor, "B"], state: State) -> tuple[Float[Tensor, "B V"], State]:
-        """The same after one more token."""
-        return self.next_of(token[:, None], state)
+        @torch.inference_mode()
+        def read(more: Int[Tensor, "T"]) -> Logits:
+            nonlocal kept
+            x, kept = self.read(more[None], kept)
+            return array(F.linear(x[0, -1], self.wte.weight))
 
-    def next_of(self, token: Int[Tensor, "B T"], past: State) -> tuple[Float[Tensor, "B V"], State]:
-        """Logits after the last of these tokens, which come after `past`."""
-        x, kept = self.read(token, past)
-        return F.linear(x[:, -1], self.wte.weight), kept
+        return read(token), lambda one: read(token.new_tensor([one]))
 
 
 # Byte pairs

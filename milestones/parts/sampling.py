@@ -5,52 +5,64 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-State = tuple[Tensor, ...]
-"""What a net carries from token to token: keys and values of all that it has read, or a recurrent net's memory."""
+Logits = Float[np.ndarray, "V"]
+Onward = Callable[[int], Logits]
+"""Goes on with a text by one token, and gives the logits of what comes after it. It carries what it needs of all that
+came before: keys and values, or a recurrent net's memory. A step of a small net is mostly calls, and those of NumPy
+cost least."""
 
 
 @runtime_checkable
 class Continues(Protocol):
     """A net that goes on with a text, step by step."""
 
-    def begin(self, token: Int[Tensor, "B T"]) -> tuple[Float[Tensor, "B V"], State]:
-        """Logits of what comes after a text of at least one token, and the state after it."""
-
-    def next(self, token: Int[Tensor, "B"], state: State) -> tuple[Float[Tensor, "B V"], State]:
-        """Logits of what comes after one more token, and the state after it."""
+    def begin(self, token: Int[Tensor, "T"]) -> tuple[Logits, Onward]:
+        """Logits of what comes after a text of at least one token, and what goes on with it."""
 
 
-def filtered(logits: Float[Tensor, "B V"], temperature: float, top_k: int, top_p: float) -> Float[Tensor, "B V"]:
-    """The chances to draw from, in double precision.
+def array(tensor: Tensor) -> np.ndarray[Any, Any]:
+    """The numbers of a tensor; those that lie in the CPU's memory are shared, not copied."""
+    return tensor.detach().cpu().numpy()
+
+
+def filtered(logits: Logits, temperature: float, top_k: int, top_p: float) -> Float64[np.ndarray, "V"]:
+    """The chances to draw from.
 
     Logits are divided by `temperature`; 0 leaves the likeliest alone. Then the `top_k` likeliest stay (0: all), then
     of these the smallest set whose chances make up `top_p` or more (1: all; the nucleus of Holtzman et al. 2020,
     equation 3). Of equal chances the one of the smaller number comes first, so that exactly `top_k` stay.
     """
     assert temperature >= 0 and top_k >= 0 and 0 < top_p <= 1
-    logits = logits.double()
+    logits = logits.astype(np.float64)
+    best = logits.argmax()
+    assert np.isfinite(logits[best])
     if temperature == 0:
-        return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
-    logits = (logits - logits.amax(-1, keepdim=True)) / temperature  # 0 at most: no temperature is too small
-    if not 0 < top_k < logits.shape[-1] and top_p == 1:
-        return logits.softmax(-1)
-    logits, order = logits.sort(dim=-1, descending=True, stable=True)
-    if top_k:
-        logits[..., top_k:] = -torch.inf
-    chance = logits.softmax(-1)
-    if top_p < 1:
-        chance = chance.where(chance.cumsum(-1) - chance < top_p, 0.0)  # what comes before it is not yet enough
-        chance /= chance.sum(-1, keepdim=True)
-    return torch.zeros_like(chance).scatter_(-1, order, chance)
+        return (np.arange(len(logits)) == best).astype(np.float64)
+    with np.errstate(over="ignore"):
+        chance = np.exp((logits - logits[best]) / temperature)  # of 0 at most: no temperature is too small
+    if top_k or top_p < 1:
+        order = (-logits).argsort(kind="stable")
+        chance[order[top_k or len(order) :]] = 0
+        if top_p < 1:
+            ranked = chance[order] / chance.sum()
+            chance[order[ranked.cumsum() - ranked >= top_p]] = 0  # what comes before these is enough
+    return chance / chance.sum()
 
 
-@torch.inference_mode()
+def drawn(chance: Float64[np.ndarray, "V"], rng: torch.Generator) -> int:
+    """A number from 0, drawn with its chance: each waits for a random time, the longer the smaller its chance, and the
+    first is taken. So draws torch.multinomial, which gives the same but takes longer."""
+    waits = torch.empty(len(chance), dtype=torch.float64).exponential_(generator=rng)
+    return int((chance / waits.numpy()).argmax())
+
+
 def sampled(model: Continues, prompt: Int[Tensor, "T"], count: int, temperature: float, top_k: int, top_p: float,
             rng: torch.Generator, context: int) -> Iterator[int]:  # fmt: skip
     """`count` tokens that go on from `prompt`, each as soon as it is drawn with `rng`, a generator of the CPU.
@@ -60,19 +72,18 @@ def sampled(model: Continues, prompt: Int[Tensor, "T"], count: int, temperature:
     """
     assert len(prompt) and context >= 0
     held = prompt.tolist()[-context:]
-    logits, state = model.begin(prompt.new_tensor([held]))
+    logits, onward = model.begin(prompt.new_tensor(held))
     for left in range(count, 0, -1):
-        chance = filtered(logits, temperature, top_k, top_p)[0].cpu()
-        token = int(torch.multinomial(chance, 1, generator=rng))
+        token = drawn(filtered(logits, temperature, top_k, top_p), rng)
         yield token
         if left == 1:
             return  # nobody asks what comes next
         held.append(token)
         if context and len(held) > context:
             held = held[-max(1, context // 2) :]
-            logits, state = model.begin(prompt.new_tensor([held]))
+            logits, onward = model.begin(prompt.new_tensor(held))
         else:
-            logits, state = model.next(prompt.new_tensor([token]), state)
+            logits = onward(token)
 
 
 def spelled(tokens: Iterable[int], spell: Callable[[int], bytes]) -> Iterator[str]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -33,7 +34,7 @@ from ..data.continued import answers, character_score, scores, shown
 from ..data.text import Windows, codec, text
 from ..media import Heat, Listing, Text
 from ..parts.recurrent import LSTM, Memory
-from ..parts.sampling import State
+from ..parts.sampling import Logits, Onward, array
 from ..parts.seq2seq import locked
 from ..parts.traces import followers, traces
 
@@ -80,19 +81,25 @@ class Writer(nn.Module):
         """Logits of what comes after each token, read with an empty memory."""
         return self.read(token)[0]
 
-    def begin(self, token: Int[Tensor, "B T"]) -> tuple[Float[Tensor, "B V"], State]:
-        """Logits of what comes after a text, and its state: the memory."""
-        said, memory = self.read(token)
-        return said[:, -1], tuple(memory)
+    @torch.inference_mode()
+    def begin(self, token: Int[Tensor, "T"]) -> tuple[Logits, Onward]:
+        """Logits of what comes after a text, and what goes on with it: the cells as their equations stand, in NumPy."""
+        said, memory = self.read(token[None])
+        hidden, cell = (array(part[:, 0]).copy() for part in memory)  # L D
+        layers = [(array(net.weight_ih_l0), array(net.weight_hh_l0), array(net.bias_ih_l0 + net.bias_hh_l0))
+                  for net in self.net.forwards]  # fmt: skip
+        embed, weight, bias = array(self.embed.weight), array(self.head.weight), array(self.head.bias)
 
-    def next(self, token: Int[Tensor, "B"], state: State) -> tuple[Float[Tensor, "B V"], State]:
-        """The same after one more token: a plain cell, since the fast kernel packs its weights anew at each call."""
-        x, after = self.embed(token), []
-        for layer, *before in zip(self.net.forwards, *state, strict=True):
-            weights = layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0
-            after.append(torch.lstm_cell(x, before, *weights))
-            x = after[-1][0]
-        return self.head(x), tuple(map(torch.stack, zip(*after, strict=True)))
+        def onward(token: int) -> Logits:
+            x = embed[token]
+            for k, (inputs, own, shift) in enumerate(layers):
+                gates = (inputs.dot(x) + own.dot(hidden[k]) + shift).reshape(4, -1)
+                enter, stay, _, tell = 0.5 + 0.5 * np.tanh(0.5 * gates)  # sigmoids
+                cell[k] = stay * cell[k] + enter * np.tanh(gates[2])
+                x = hidden[k] = tell * np.tanh(cell[k])
+            return weight.dot(x) + bias
+
+        return array(said[0, -1]), onward
 
 
 def prepare(knobs: Knobs, place: Place) -> Data[Windows]:

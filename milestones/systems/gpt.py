@@ -15,8 +15,9 @@ Result      not yet measured with several seeds
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
+import numpy as np
 import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor, nn
@@ -34,8 +35,10 @@ from ..data.text import Windows, codec, text
 from ..media import Heat, Text
 from ..parts.attention import Kept, turned, turns
 from ..parts.muon import Muon
-from ..parts.sampling import State
+from ..parts.sampling import Logits, Onward, array
 from ..parts.seq2seq import locked
+
+Numbers = TypeVar("Numbers", Tensor, np.ndarray[Any, Any])
 
 
 class Knobs(Config):
@@ -78,16 +81,14 @@ class Block(nn.Module):
         for last in (self.out, self.outer):
             nn.init.zeros_(last.weight)  # a block begins as the identity
 
-    def forward(self, x: Float[Tensor, "B T D"], turn: Complex[Tensor, "T F"], hidden: Float[Tensor, "T S"],
-                past: Kept | None = None) -> tuple[Float[Tensor, "B T D"], Kept, Float[Tensor, "B N T S"]]:  # fmt: skip
-        """The places after this block, keys and values of all so far (those of `past` first), and where it looked.
-        `hidden` is 0 for what a place may look at, minus infinity for the rest."""
+    def forward(self, x: Float[Tensor, "B T D"], turn: Complex[Tensor, "T F"], hidden: Float[Tensor, "T T"]
+                ) -> tuple[Float[Tensor, "B T D"], Kept, Float[Tensor, "B N T T"]]:  # fmt: skip
+        """The places after this block, their keys and values, and where it looked. `hidden` is 0 for what a place may
+        look at, minus infinity for the rest."""
         y = normed(x)
         sides = normed(self.look(y).unflatten(2, (2 * self.heads, -1)))  # B T 2N E
         query, key = turned(sides, turn).transpose(1, 2).chunk(2, 1)
         value = self.value(y).unflatten(2, (self.heads, -1)).transpose(1, 2)
-        if past is not None:
-            key, value = torch.cat([past.keys, key], 2), torch.cat([past.values, value], 2)
         looked = self.looking(query, key, hidden)
         found = torch.bmm(looked.flatten(0, 1), value.flatten(0, 1)).view(query.shape)
         x = x + locked(self.out(found.transpose(1, 2).flatten(2)), self.dropout, self.training)
@@ -128,44 +129,78 @@ class GPT(nn.Module):
         """Of each token its vector, and that of its pair with the token before (`tokens` where that is unknown)."""
         x = self.embed(token)
         if self.pair is not None:
-            pair = before * self.tokens + token
-            if (self.tokens + 1) * self.tokens > self.buckets:
-                pair = (pair * 2654435761 >> 8) % self.buckets  # Knuth's multiplicative hash
-            x = x + self.pair(pair)
+            x = x + self.pair(self.bucket(before, token))
         return locked(normed(x), self.dropout, self.training)
 
-    def read(self, before: Int[Tensor, "B T"], token: Int[Tensor, "B T"], past: Sequence[Kept] = ()
-             ) -> tuple[Float[Tensor, "B T D"], list[Kept], list[Tensor]]:  # fmt: skip
+    def bucket(self, before: Numbers, token: Numbers) -> Numbers:
+        """Which vector each pair of tokens has."""
+        pair = before * self.tokens + token
+        if (self.tokens + 1) * self.tokens > self.buckets:
+            pair = (pair * 2654435761 >> 8) % self.buckets  # Knuth's multiplicative hash
+        return pair
+
+    def read(self, token: Int[Tensor, "B T"]) -> tuple[Float[Tensor, "B T D"], list[Kept], list[Tensor]]:
         """Features of what comes after each token; keys and values of each block, and where it looked."""
-        first = past[0].keys.shape[2] if past else 0
-        end = first + token.shape[1]
+        end = token.shape[1]
         assert end <= self.length, f"{end} tokens in a context of {self.length}"
+        before = F.pad(token[:, :-1], (1, 0), value=self.tokens)  # the first: none that is known
         x, kept, looked = self.vectors(before, token), [], []
-        for number, block in enumerate(self.blocks):
-            memory = past[number] if past else None
-            x, now, where = block(x, self.turn[first:end], self.hidden[first:end, :end], memory)
+        for block in self.blocks:
+            x, now, where = block(x, self.turn[:end], self.hidden[:end, :end])
             kept.append(now)
             looked.append(where)
         return normed(x), kept, looked
 
-    def before(self, token: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
-        """The token before each; before the first, none that is known."""
-        return F.pad(token[:, :-1], (1, 0), value=self.tokens)
-
     def forward(self, token: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
         """Logits of what comes after each token."""
-        return self.head(self.read(self.before(token), token)[0])
+        return self.head(self.read(token)[0])
 
-    def begin(self, token: Int[Tensor, "B T"]) -> tuple[Float[Tensor, "B V"], State]:
-        """Logits of what comes after a text; its state: keys and values of each block, and the last token."""
-        x, kept, _ = self.read(self.before(token), token)
-        return self.head(x[:, -1]), (*(part for one in kept for part in one), token[:, -1])
+    @torch.inference_mode()
+    def begin(self, token: Int[Tensor, "T"]) -> tuple[Logits, Onward]:
+        """Logits of what comes after a text, and what goes on with it."""
+        x, kept, _ = self.read(token[None])
+        return array(self.head(x[0, -1])), onward(self, kept, int(token[-1]))
 
-    def next(self, token: Int[Tensor, "B"], state: State) -> tuple[Float[Tensor, "B V"], State]:
-        """The same after one more token."""
-        past = [Kept(*pair) for pair in zip(state[0:-1:2], state[1:-1:2], strict=True)]
-        x, kept, _ = self.read(state[-1][:, None], token[:, None], past)
-        return self.head(x[:, -1]), (*(part for one in kept for part in one), token)
+
+def levelled(x: Float[np.ndarray, "... D"]) -> Float[np.ndarray, "... D"]:
+    """As `normed`, in NumPy."""
+    x = x.T  # the features of a vector first: then its mean needs no new axis
+    x = x - x.sum(0) / len(x)
+    return (x / np.sqrt((x * x).sum(0) / len(x) + 1e-5)).T
+
+
+def onward(model: GPT, kept: Sequence[Kept], last: int) -> Onward:
+    """The same net for one token after the other, in NumPy. It goes on from keys and values of a text and its last
+    token; those of all so far stand in arrays as long as the context, so that no step copies what was before."""
+    blocks = [[array(part.weight) for part in (block.look, block.value, block.out, block.inner, block.outer)]
+              for block in model.blocks]  # fmt: skip
+    embed, head, turn = array(model.embed.weight), array(model.head.weight), array(model.turn)
+    pair = None if model.pair is None else array(model.pair.weight)
+    _, heads, place, each = kept[0].keys.shape
+    memory = np.empty((len(blocks), 2, heads, model.length, each), np.float32)
+    for own, both in zip(memory, kept, strict=True):
+        own[:, :, :place] = [array(part[0]) for part in both]
+
+    def step(token: int) -> Logits:
+        nonlocal place, last
+        x = embed[token]
+        if pair is not None:
+            x = x + pair[model.bucket(np.array([last]), np.array([token]))[0]]
+        x, end = levelled(x), place + 1
+        for (look, value, out, inner, outer), (keys, values) in zip(blocks, memory, strict=True):
+            y = levelled(x)
+            sides = levelled(look.dot(y).reshape(2 * heads, each))
+            query, keys[:, place] = (sides.view(np.complex64) * turn[place]).view(np.float32).reshape(2, heads, each)
+            values[:, place] = value.dot(y).reshape(heads, each)
+            scores = (keys[:, :end] @ query[:, :, None]).reshape(heads, 1, end)
+            looked = np.exp(scores * each**-0.5)  # N 1 S; at most exp(sqrt(E)), which is finite
+            found = looked @ values[:, :end] / looked.sum(-1, keepdims=True)
+            x = x + out.dot(found.ravel())
+            x = x + outer.dot(np.square(np.maximum(inner.dot(levelled(x)), 0)))
+        place, last = end, token
+        return head.dot(levelled(x))
+
+    return step
 
 
 def prepare(knobs: Knobs, place: Place) -> Data[Windows]:
@@ -203,7 +238,7 @@ def looks(model: GPT, data: Data[Windows], most: int = 32) -> dict[str, Heat]:
     was = model.training
     token = next(iter(data.valid.sweep(1))).token[:, :most]
     model.eval()
-    looked = torch.cat(model.read(model.before(token), token)[2], 1)[0].float().cpu()  # heads of all blocks, T T
+    looked = torch.cat(model.read(token)[2], 1)[0].float().cpu()  # heads of all blocks, T T
     model.train(was)
     near = looked.diagonal(-1, 1, 2).mean(1)
     apart = torch.arange(looked.shape[1])[:, None] - torch.arange(looked.shape[1])

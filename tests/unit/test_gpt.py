@@ -78,17 +78,28 @@ def test_products_depend_on_the_distance_alone() -> None:
     assert float(turned(q, turn[7:8]).norm()) == pytest.approx(float(q.norm()), rel=1e-5)
 
 
-@torch.no_grad()
 @pytest.mark.parametrize("buckets", [0, 8192, 30])
-def test_with_the_cache_it_says_what_it_says_without(buckets: int) -> None:
-    model, token = net({"buckets": buckets}), tokens(3, 12)
-    whole = model(token)
-    logits, state = model.begin(token[:, :5])
-    torch.testing.assert_close(logits, whole[:, 4], rtol=1e-4, atol=1e-4)
-    for t in range(5, 12):
-        logits, state = model.next(token[:, t], state)
-        torch.testing.assert_close(logits, whole[:, t], rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize("shape", [{}, {"width": 12, "heads": 1}, {"width": 128, "heads": 4, "layers": 4}])
+def test_with_the_cache_it_says_what_it_says_without(buckets: int, shape: dict[str, int]) -> None:
+    """Token after token, in NumPy, against the whole at once; each text by itself."""
+    model, token = net({"buckets": buckets, **shape}), tokens(3, 12)
+    whole = model(token).detach().numpy()
+    begun = [model.begin(row[:read]) for row, read in zip(token, (1, 5, 12), strict=True)]
+    for row, read, (logits, onward), expected in zip(token.tolist(), (1, 5, 12), begun, whole, strict=True):
+        said = [logits, *(onward(one) for one in row[read:])]
+        np.testing.assert_allclose(said, expected[read - 1 :], rtol=1e-4, atol=1e-4)
     assert isinstance(model, Continues)
+
+
+@torch.no_grad()
+def test_the_cache_ends_with_the_context_and_follows_the_weights() -> None:
+    model, token = net(), tokens(12)
+    onward = model.begin(token)[1]
+    with pytest.raises(IndexError):
+        onward(0)
+    onward = model.begin(token[:4])[1]
+    model.head.weight.mul_(2)
+    np.testing.assert_allclose(onward(int(token[4])), model(token[None, :5])[0, -1].numpy(), rtol=1e-4, atol=1e-4)
 
 
 @torch.no_grad()
@@ -126,6 +137,15 @@ def test_each_pair_of_tokens_has_a_vector_of_its_own_where_there_are_enough() ->
     few.pair.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))  # type: ignore[union-attr]
     few.vectors(before, token)
     assert 20 < len(seen[1].unique()) <= 30
+
+
+def test_pairs_of_many_tokens_have_the_same_vector_in_numpy() -> None:
+    """Their product with the hash's factor is larger than 64 bits hold."""
+    with torch.device("meta"):
+        model = gpt.GPT(65536, 4, 4, 1, 1, 1000, 0.0)
+    before, token = torch.arange(0, 65537, 64), torch.arange(65535, -2, -64).clamp(min=0)
+    found = model.bucket(before.numpy(), token.numpy())
+    assert found.tolist() == model.bucket(before, token).tolist() and found.min() >= 0 and found.max() < 1000
 
 
 @torch.no_grad()

@@ -86,12 +86,12 @@ def test_logits_are_those_of_the_equations(net: GPT2) -> None:
 def test_step_by_step_says_what_the_whole_says(net: GPT2) -> None:
     token = torch.tensor([TOKENS, TOKENS[::-1]])
     whole = net(token)
-    logits, state = net.begin(token[:, :3])
-    torch.testing.assert_close(logits, whole[:, 2], rtol=1e-4, atol=1e-5)
-    for t in range(3, len(TOKENS)):
-        logits, state = net.next(token[:, t], state)
-        torch.testing.assert_close(logits, whole[:, t], rtol=1e-4, atol=1e-5)
-    assert len(state) == 2 * SHAPE.layers and state[0].shape == (2, SHAPE.heads, len(TOKENS), 4)
+    begun = [net.begin(row[:3]) for row in token]
+    for row, (logits, onward), expected in zip(token.tolist(), begun, whole.numpy(), strict=True):
+        said = [logits, *(onward(one) for one in row[3:])]
+        np.testing.assert_allclose(said, expected[2:], rtol=1e-4, atol=1e-5)
+    said, kept = net.read(token)
+    assert len(kept) == 2 * SHAPE.layers and kept[0].shape == (2, SHAPE.heads, len(TOKENS), 4)
 
 
 def test_it_goes_on_greedily_as_the_equations_do(net: GPT2) -> None:
@@ -230,7 +230,7 @@ def test_an_empty_text_begins_after_the_end_of_another_and_an_end_ends_it(folder
     trained = milestones.load(str(folder))
     vectors, gain, shift = (trained.model.get_parameter(name) for name in ("wte.weight", "ln_f.weight", "ln_f.bias"))
     begin, seen = trained.model.begin, list[list[int]]()
-    trained.model.begin = lambda token: (seen.append(token[0].tolist()), begin(token))[1]  # type: ignore[assignment]
+    trained.model.begin = lambda token: (seen.append(token.tolist()), begin(token))[1]  # type: ignore[assignment]
     for token, expected in ((263, ""), (65, "AAAAA")):  # the end of a text; a letter
         with torch.no_grad():
             vectors[token] *= 20
