@@ -23,8 +23,6 @@ from .plan import Plan, chosen, count_flops, machine, measure, read_plan
 from .source import Place, key
 from .state import Stateful, read_state, write_state
 
-torch.set_flush_denormal(True)  # before any thread is made: the momentum of dead filters would be ten times slower
-
 LONGEST_WINDOW = 100  # steps in one line of the log
 META = {"step": int, "done": bool, "log": int, "waiting": list, "seconds": float}
 STAGE = re.compile(r"[a-z][a-z0-9_]{0,30}")
@@ -94,8 +92,9 @@ class Run:
                 (self.folder / "stop").unlink(missing_ok=True)
             except OSError as problem:
                 raise unwritable(self.folder / "state", problem) from None
-            # The next run in this process begins as this one did.
+            # The next run in this process begins as this one did. The smallest numbers (of dead filters) are slow.
             exits.callback(torch.set_num_threads, torch.get_num_threads())
+            exits.callback(torch.set_flush_denormal, not torch.set_flush_denormal(True))
             self._begin_plan()
             with contextlib.suppress(ValueError):  # signals belong to the main thread
                 for number in (signal.SIGINT, signal.SIGTERM):
