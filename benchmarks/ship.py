@@ -52,7 +52,7 @@ COMMANDS = {  # smaller than `quick` where its weights would take more than thei
     "sounds": f"sounds {PLAIN}",
     "logic": "logic --plan contiguous/float32/1",
     "driver": "driver --plan contiguous/float32/1",
-    "alphazero": "alphazero --plan channels_last/bfloat16/1",
+    "alphazero": "alphazero --steps 1500 --plan channels_last/bfloat16/1",
     "frames": f"frames {PLAIN}",
     "captions": "captions --plan contiguous/float32/1",
     "charrnn": "charrnn --plan contiguous/float32/1",

@@ -210,7 +210,7 @@ def use(model: Tower, facts: Facts, items: Sequence[Media], *,
 
 LONG = {"blocks": 4, "channels": 64, "together": 512, "reuse": 4.0, "strewn": 0.75}
 PRESETS = {
-    "quick": Knobs(blocks=3, channels=32, steps=1500, tested=300),
+    "quick": Knobs(blocks=3, channels=32, steps=720, tested=300),
     "ten": Knobs(**LONG, steps=5000),
     "hour": Knobs(**LONG, steps=22_000, simulations=64),
     "tictactoe": Knobs(game="tictactoe", blocks=2, channels=32, steps=800, most=6, first=5000, start=5000, few=32),
