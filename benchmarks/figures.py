@@ -717,7 +717,8 @@ def docstring(text: str, parts: list[str], found: Value | None) -> str:
         return text
     sentences = []
     parts = {name.rpartition("/")[0]: part for name, part in (found or {})["parts"].items()}
-    devices = [f"2 cores of {processor(parts[part])}" if page["device"] == "cpu" else page["device"]
+    cores = (found or {})["machine"]["cores"]
+    devices = [f"{cores} cores of {processor(parts[part])}" if page["device"] == "cpu" else page["device"]
                for part, page in measured]  # fmt: skip
     for place, (part, page) in enumerate(measured):
         name, score = main_score(page)

@@ -30,7 +30,7 @@ def split(word: str, simulations: int) -> tuple[str, int]:
     name, count = (found[1], int(found[2])) if found else (word, simulations)
     if not 1 <= count <= MOST:
         do = "For example --simulations 100, or RUN@400"
-        raise UserError(f"simulations a move from 1 to {MOST:,}", f"{count:,}", do, "match")
+        raise UserError(f"simulations a move from 1 to {MOST:,}", f"{count:,}", do)
     return name, count
 
 

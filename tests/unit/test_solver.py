@@ -1,4 +1,4 @@
-"""The solver of connect four against plain minimax, other solvers, and values that are known; its position sets."""
+"""The solver of connect four against minimax, another solver's answers and known values; its position sets."""
 
 from __future__ import annotations
 
@@ -188,15 +188,6 @@ def test_a_position_is_worth_its_best_move_and_its_mirror_image_as_much() -> Non
     assert np.array_equal(Solver().scores(states(mirrored)), scores[:, ::-1])
 
 
-def test_another_solver_says_the_same() -> None:
-    theirs = pytest.importorskip("connect_four_ai")
-    moves = list(itertools.islice(games(np.random.default_rng(3), 9, 36), 200))
-    ours, other = Solver(book=book()[0], stones=book()[1]).scores(states(moves)), theirs.Solver()
-    for game, scores in zip(moves, ours.tolist(), strict=True):
-        want = other.get_all_move_scores(theirs.Position.from_moves(game))
-        assert [None if score == NONE else score for score in scores] == list(want), game
-
-
 def test_bits() -> None:
     assert count(BOARD) == CELLS and count(BOTTOM) == COLUMNS
     for moves in itertools.islice(games(np.random.default_rng(5), 0, 41), 200):
@@ -336,31 +327,6 @@ def test_the_sets_have_the_worths_that_the_solver_finds() -> None:
     for title, one in positions().items():
         few = slice(0, {"begin": 4, "middle": 40, "end": 200}[title.split()[0]])
         assert np.array_equal(solver.scores(one.states[few]), one.values[few]), title
-
-
-def test_another_solver_knows_the_sets() -> None:
-    theirs = pytest.importorskip("connect_four_ai")
-    other = theirs.Solver()
-    for one in positions("valid").values():
-        for (own, mask), scores in zip(one.states[:20].tolist(), one.values[:20].tolist(), strict=True):
-            moves = ordered(own, mask)
-            if moves is not None:
-                want = other.get_all_move_scores(theirs.Position.from_moves(moves))
-                assert [None if score == NONE else score for score in scores] == list(want)
-
-
-def ordered(own: int, mask: int) -> str | None:
-    """Moves that lead to a position, taken back one by one; None where no order is one of a game that goes on."""
-    if not mask:
-        return ""
-    for column in range(COLUMNS):
-        stones = mask >> 7 * column & 63
-        top = 1 << 7 * column + stones.bit_length() - 1
-        if stones and (own ^ mask) & top and not four(own) and not four((own ^ mask) & ~top):
-            before = ordered(own ^ mask ^ top, mask ^ top)
-            if before is not None:
-                return f"{before}{column + 1}"
-    return None
 
 
 def test_the_share_of_wrong_moves() -> None:
