@@ -143,7 +143,8 @@ def scores(report: Mapping[str, Any]) -> str:
         )
         better = f"<small>{words(score['better'], 20)} is better</small>" if score.get("better") else ""
         where = ", ".join(words(score[key], 200) for key in ("data", "split") if score.get(key))
-        rows.append((Html(f"<b>{words(name, 60)}</b> {better}"), Html(f"<b>{value} {unit}</b>"),
+        title = words(name, 60).replace("_", "_<wbr>")  # a long name breaks between its words
+        rows.append((Html(f"<b>{title}</b> {better}"), Html(f"<b>{value} {unit}</b>"),
                      Html(f"{low} to {high} {unit}{whisker(score)}" if low else "none"), Html(where),
                      f"{over:,.0f}" if over >= 0 else "", Html(published(score))))  # fmt: skip
         notes += f"<p>{words(name, 60)}: {words(score['note'], 1000)}</p>" if score.get("note") else ""
