@@ -28,7 +28,7 @@ from _results import Results, project
 from digits import summed, train
 from measure import ROOT, Value, ask, say, spread, table
 
-PARTS = ("files", "cifar", "transfer", "wide", "large")
+PARTS = ("files", "cifar", "longest", "transfer", "wide", "large")
 SCAN_TARGET = 5.0  # seconds
 HALVES = ("airplane automobile bird cat deer", "dog frog horse ship truck")
 EACH = 600  # photographs of each class to tune on
@@ -125,6 +125,7 @@ def main() -> int:
     data = ["--data", str(photos)]
     commands = {
         "cifar": ["train", "resnet", "--preset", "photos-long", *data],
+        "longest": ["train", "resnet", "--preset", "photos-longest", *data],
         "wide": ["train", "resnet", "--preset", "photos", "--width", "64", "--steps", "60", "--average", "0", *data],
         "large": [
             "train",
@@ -159,7 +160,7 @@ def main() -> int:
         summary["files"] = {**{k: found[k] for k in ("files", "scan", "first", "again")}, "target": SCAN_TARGET}
         rows.append(["files", f"{found['files']:,} scanned in {found['scan']} s (target {SCAN_TARGET:g}), read and "
                      f"decoded in {found['first']} s, again in {found['again']} s"])  # fmt: skip
-    for name in ("cifar", "wide", "large"):
+    for name in ("cifar", "longest", "wide", "large"):
         if name in parts:
             page = summed(parts[name])
             run = parts[name]["runs"][0]

@@ -223,6 +223,8 @@ PRESETS = {
     "fashion-long": Knobs(flip=True, side=28, shift=1, width=64, steps=6000, lr=0.02, average=0.99, cutout=6),
     "photos": Knobs(**PHOTOS, steps=4000, lr=0.04),
     "photos-long": Knobs(flip=True, width=64, decay=0.2, steps=7000, lr=0.03, average=0.99, cutout=6),
+    "photos-longest": Knobs(flip=True, width=96, decay=0.2, steps=6500, batch=256, lr=0.03, average=0.995, shift=3,
+                            cutout=8),
     "tune": Knobs(**PHOTOS, steps=1000, lr=0.003, head_steps=150),
 }  # fmt: skip
 system = System(

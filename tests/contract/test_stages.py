@@ -66,8 +66,8 @@ def test_minutes_are_of_the_run_not_of_a_stage(tmp_path: Path, monkeypatch: pyte
     begun: list[core.Clock] = []
 
     class Slow(core.Clock):
-        def __init__(self, before: float) -> None:
-            super().__init__(before)
+        def __init__(self, before: float, step: int) -> None:
+            super().__init__(before, step)
             begun.append(self)
 
         def here(self) -> float:
