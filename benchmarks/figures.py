@@ -271,6 +271,8 @@ def searching(found: Value) -> str:
         "bare/puct, 256 games, avx2": "bare tree, PUCT, one core, held to AVX2",
         "play/native, bfloat16": "self-play, bfloat16", "play/native, float32": "self-play, float32",
         "play/avx2, float32": "self-play, float32, held to AVX2",
+        "play/go7, bfloat16": "self-play of go on 7 x 7, bfloat16",
+        "play/go7, avx2, float32": "self-play of go on 7 x 7, float32, held to AVX2",
         "bare/openspiel, C++": "OpenSpiel's bare tree in C++, random games for a net, one core",
         "bare/openspiel, Python": "OpenSpiel's bare tree in Python, one core",
         "bare/alpha-zero-general": "alpha-zero-general's bare tree, one core",
