@@ -398,6 +398,7 @@ def ensemble(found: Value) -> str:
 
 TRAINED = {
     "cifar": "`resnet --preset photos-long`, {steps:,} updates",
+    "longest": "`resnet --preset photos-longest`, {steps:,} updates",
     "wide": "`resnet` at width 64, 60 updates",
     "large": "`alexnet` at 224 pixels, batch 64",
 }
