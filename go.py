@@ -64,8 +64,8 @@ def ready(name: str, files: tuple[str, ...]) -> bool:
 def environment(
     name: str, files: tuple[str, ...], phases: list[tuple[str, list[str]]], last: tuple[str, list[str]] | None = None
 ) -> str:
-    """The Python of environment `name`, made and filled by pip's `phases`, then by words for its Python (`last`), unless
-    its stamp is right."""
+    """The Python of environment `name`, made and filled by pip's `phases` and then by words for its Python (`last`),
+    unless its stamp is right."""
     if ready(name, files):
         return python_in(name)
     with open(os.path.join(ROOT, name + ".lock"), "w") as lock:

@@ -77,7 +77,7 @@ def against(folder: Path, size: int, games: int, simulations: int) -> Value:
     mine, gnu = Searching("run", trained.model, trained.facts, simulations), opponent(LEVEL, own)
     if size == 5:
         first = int(mine.moves(own.begin(1), [()], np.zeros(1, np.uint64))[0])
-        after, turn = own.step(own.begin(1), np.array([first]))
+        _after, turn = own.step(own.begin(1), np.array([first]))
         replies = np.random.default_rng(0).permutation(np.flatnonzero(turn.legal[0, :-1])).tolist()
         lines = [(k, (first, replies[k % len(replies)]), 0) for k in range(games)]
     else:
@@ -128,7 +128,7 @@ def main() -> int:
             trained, size, args)  # fmt: skip
         part = results.part(name, measure)
         if name.startswith("rules"):
-            say(f"{part['positions']:,} positions: {part['superko']} moves more by OpenSpiel, each of which brings back "
+            say(f"{part['positions']:,} positions: {part['superko']} moves that OpenSpiel alone has bring back "
                 f"a position; {part['other']} other differences")  # fmt: skip
             continue
         for what, value, wanted in (("wins", part["wins"], TARGETS[name]["wins"]),

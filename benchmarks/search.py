@@ -3,11 +3,12 @@ alpha-zero-general.
 
     ./go bench search [--repeats 3] [--only NAME ...] [--quick] [--fresh]
 
-Connect four, but for `go7`: whole self-play of go on 7 x 7 as on connect four, ours alone. `bare`: the tree with a net that knows nothing (all moves alike, value 0), by each rule, on one
-core, all in: descent, rules, priors, values going up. Beside it OpenSpiel's MCTSBot in C++, whose one evaluator that
-can be had from Python plays a random game to its end, its MCTSBot in Python with such a net, and alpha-zero-general's
-search. `play`: whole self-play with a residual net of 4 blocks of 48 channels and 64 simulations a move, ours with 256
-games in one process, peers with one process a core, each asking the net for one position at a time as they do.
+Connect four, but for `go7`: whole self-play of go on 7 x 7 as on connect four, ours alone. `bare`: the tree with a
+net that knows nothing (all moves alike, value 0), by each rule, on one core, all in: descent, rules, priors, values
+going up. Beside it OpenSpiel's MCTSBot in C++, whose one evaluator that can be had from Python plays a random game to
+its end, its MCTSBot in Python with such a net, and alpha-zero-general's search. `play`: whole self-play with a
+residual net of 4 blocks of 48 channels and 64 simulations a move, ours with 256 games in one process, peers with one
+process a core, each asking the net for one position at a time as they do.
 
     openspiel            its Python AlphaZero: MCTSBot, AlphaZeroEvaluator and its own net under flax (documented), or
                          our net in PyTorch in place of that one (tuned)
@@ -455,7 +456,9 @@ def main() -> int:
     if args.quick:
         args.repeats, args.seconds = 1, 1.0
     python = peers_python()
-    games = [ROOT / f"milestones/worlds/games/{name}.py" for name in ("game", "connect_four", "go", "selfplay", "thinking")]
+    games = [
+        ROOT / f"milestones/worlds/games/{name}.py" for name in ("game", "connect_four", "go", "selfplay", "thinking")
+    ]
     files = [*project("alphazero"), *games, Path(__file__)]
     results = Results(
         "search", files, python, args.fresh, args.quick, targets={**TARGETS, **TIMES}, peers=peers_of(python)

@@ -62,7 +62,7 @@ def test_games_are_read_and_told(runs: Path, home: Path, capsys: pytest.CaptureF
     (home / "game.sgf").write_text("(;GM[1]FF[4]SZ[5]KM[7.5];B[cc];W[dd];B[dc])")
     assert main(["use", "alphazero-1", "game.sgf", "--simulations", "4", "--json"]) == 0
     (answer,) = json.loads(capsys.readouterr().out)["answers"]
-    said = answer["says"] if "says" in answer else answer
+    said = answer.get("says", answer)
     assert {"board", "owner", "ahead", "win"} <= set(said)
     for text, what in (
         ("(;GM[1]SZ[9];B[cc])", "expected a board of 5 x 5 for go, got one of 9 x 9"),
@@ -79,9 +79,9 @@ def test_it_meets_gnu_go(runs: Path, gnugo: str, capsys: pytest.CaptureFixture[s
     assert main(words) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["games"] == 2 and {one["player"] for one in found["players"]} == {"alphazero-1", "gnugo:10"}
-    rows = [json.loads(line) for line in (Path(found["folder"]) / "games.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (Path(found["match"]) / "games.jsonl").read_text().splitlines()]
     assert not any(row.get("forfeit") for row in rows) and len(rows) == 2
-    assert list(Path(found["folder"]).rglob("*.sgf"))
+    assert list(Path(found["match"]).rglob("*.sgf"))
     assert main(["match", "alphazero-2", "gnugo:10", "--games", "2"]) == 2
     assert "gnugo: expected a game of go, which GNU Go plays, got tic-tac-toe" in capsys.readouterr().err
 
@@ -93,7 +93,7 @@ def test_a_record_can_be_read_again(runs: Path, monkeypatch: pytest.MonkeyPatch)
 
     run, sink = load("alphazero-1", str(runs)), io.StringIO()
     engine = Engine(run, 2)
-    serve(engine, io.StringIO("genmove b\ngenmove w\ngenmove b\n"), sink)
+    serve(engine, io.StringIO("play b c3\ngenmove w\nplay b b2\n"), sink)
     Path("one.sgf").write_text(engine.game.board(engine.state()[0], engine.moves).sgf())
     again = Engine(run, 2)
     assert again.answer("loadsgf", ["one.sgf"]) == "white" and again.moves == engine.moves

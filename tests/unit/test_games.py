@@ -15,7 +15,20 @@ from milestones.worlds.games import Game, game, names
 
 pytest.importorskip("numba", reason='Rules need an extra: pip install "milestones[games]"')
 
-ALL = ["tictactoe", "connect_four", "hex3", "hex5", "hex8", "hex9", "hex11", "othello6", "othello8", "go5", "go7", "go9"]
+ALL = [
+    "tictactoe",
+    "connect_four",
+    "hex3",
+    "hex5",
+    "hex8",
+    "hex9",
+    "hex11",
+    "othello6",
+    "othello8",
+    "go5",
+    "go7",
+    "go9",
+]
 
 
 def lines(own: Game, count: int, seed: int = 0) -> list[list[int]]:

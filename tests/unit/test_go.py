@@ -88,7 +88,7 @@ def stones(own: Game, states: np.ndarray) -> list[int]:
     return (mine * (1 + mover) + other * (2 - mover)).tolist()
 
 
-@pytest.mark.parametrize("name, games", [("go5", 30), ("go5:0", 10), ("go7:8.5", 12), ("go9", 5), ("go13", 1)])
+@pytest.mark.parametrize(("name", "games"), [("go5", 30), ("go5:0", 10), ("go7:8.5", 12), ("go9", 5), ("go13", 1)])
 def test_rules_written_down_once_more(name: str, games: int) -> None:
     own, rng, forbidden = game(name), random.Random(name), 0
     size, komi = own.facts["rows"], own.facts["komi"]
@@ -116,7 +116,7 @@ def test_rules_written_down_once_more(name: str, games: int) -> None:
     assert forbidden > 20
 
 
-@pytest.mark.parametrize("size, positions", [(5, 3000), (7, 3000), (9, 3000), (13, 1500), (19, 1500)])
+@pytest.mark.parametrize(("size", "positions"), [(5, 3000), (7, 3000), (9, 3000), (13, 1500), (19, 1500)])
 def test_openspiel_differs_at_superko_alone(size: int, positions: int) -> None:
     """OpenSpiel forbids to take back in a ko at once, and calls a game drawn that comes back to an earlier position."""
     pyspiel = pytest.importorskip("pyspiel", reason='OpenSpiel needs an extra: pip install "milestones[games]"')
@@ -166,7 +166,7 @@ def test_ko_and_what_superko_adds() -> None:
 
 def test_two_eyes_live_and_seki_is_nobodys() -> None:
     own = game("go5")
-    black, white = "a4 b4 b5 c5 d5 d4 e4".split(), "a3 b3 c3 d3 e3 c4 c1".split()
+    black, white = ["a4", "b4", "b5", "c5", "d5", "d4", "e4"], ["a3", "b3", "c3", "d3", "e3", "c4", "c1"]
     states = own.begin(1)
     for pair in zip(black, white, strict=True):
         for move in own.parse(" ".join(pair), states[0]):

@@ -52,7 +52,9 @@ def talk(trained: Run, text: str, simulations: int = 8) -> list[str]:
 
 
 def test_it_says_what_it_is(trained: Run) -> None:
-    said = talk(trained, "protocol_version\n1 name\n2 version\n3 known_command genmove\nknown_command dance\n4 quit\nname\n")
+    said = talk(
+        trained, "protocol_version\n1 name\n2 version\n3 known_command genmove\nknown_command dance\n4 quit\nname\n"
+    )
     assert said == ["= 2", "=1 milestones alphazero", f"=2 {said[2][3:]}", "=3 true", "= false", "=4"]
     commands = talk(trained, "list_commands\n")[0].removeprefix("= ").split("\n")
     assert set(REQUIRED) <= set(commands) and {"lz-analyze", "kata-analyze", "loadsgf"} <= set(commands)
@@ -66,7 +68,7 @@ def test_lines_are_read_as_the_protocol_has_it(trained: Run) -> None:
     assert len(said) == 4, "lines without a command have no answer"
 
 
-@pytest.mark.parametrize("line, said", [
+@pytest.mark.parametrize(("line", "said"), [
     ("boardsize", "? boardsize not an integer"), ("boardsize 19", "? unacceptable size"), ("boardsize 5", "="),
     ("komi", "? komi not a float in steps of 0.5"), ("komi x", "? komi not a float in steps of 0.5"),
     ("komi 6.5", "="), ("komi -3", "="), ("play b", "? invalid color or coordinate"),

@@ -25,9 +25,9 @@ MOST = 100_000  # simulations
 
 def analysed(model: nn.Module, facts: Facts, items: Sequence[Media], simulations: int) -> list[dict[str, Media]]:
     """Of each position: the board with what the net thinks of it, the moves it considers, what it expects to come, and
-    the mover's chance to win; of a net that counts, whose each point will be, from -1 (the second player's) to 1, and by
-    how much the first will be ahead, without komi. On a Board its `wish` is played and replied to; a Text has moves as the game names them.
-    UserError: moves that the rules do not allow."""
+    the mover's chance to win; of a net that counts, whose each point will be, from -1 (the second player's) to 1, and
+    by how much the first will be ahead, without komi. On a Board its `wish` is played and replied to; a Text has moves
+    as the game names them. UserError: moves that the rules do not allow."""
     if not 0 <= simulations <= MOST:
         raise UserError(f"simulations from 0 to {MOST:,}", str(simulations), "For example 200", "use")
     game = game_of(facts["game"])

@@ -101,7 +101,7 @@ class Spiel:
             "pieces": list(PLAYERS), "labels": [*map(str, range(self.moves)), PASS], "symmetries": 1,
         }  # fmt: skip
 
-    def area(self, states: Shaped[np.ndarray, "N W"]) -> None:
+    def area(self, states: UInt64[np.ndarray, "N W"]) -> None:
         """It is not known which of OpenSpiel's games are won by points."""
 
     def begin(self, count: int) -> UInt64[np.ndarray, "N W"]:

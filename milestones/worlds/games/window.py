@@ -71,9 +71,7 @@ class Window:
                 "chance": torch.from_numpy(self.chance[at]), "owner": torch.from_numpy(self.owner[at])}  # fmt: skip
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
-        states, policy, chance, owner = (
-            state_dict[name].numpy() for name in ("states", "policy", "chance", "owner")
-        )
+        states, policy, chance, owner = (state_dict[name].numpy() for name in ("states", "policy", "chance", "owner"))
         self.count = int(state_dict["count"])
         if len(states) != len(self) or policy.shape[1:] != self.policy.shape[1:]:
             raise ValueError(f"{len(states)} positions of {policy.shape[1:]} moves, not {len(self)}")
