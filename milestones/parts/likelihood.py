@@ -52,7 +52,7 @@ def bits(image: Integer[Tensor, "B *pixel"], seed: int = SEED) -> Float[Tensor, 
     level = image.flatten(1).long()
     place = torch.arange(level.shape[1], device=level.device)
     own = (_mixed(place + 1) * (level + 1)).sum(1, keepdim=True)  # wraps, as unsigned numbers do
-    chance = _mixed(_mixed(own + seed * _signed(MIX[0])) + place * _signed(MIX[0])) % (LEVELS - 1)  # 0 to 254
+    chance = _mixed(_mixed(own + seed) + _mixed(place)) % (LEVELS - 1)  # 0 to 254
     return (chance < level).float().view(image.shape)
 
 
@@ -82,9 +82,9 @@ def dequantised(image: Integer[Tensor, "B *pixel"], generator: torch.Generator) 
     return (image + torch.rand(image.shape, generator=generator).to(image.device)) / LEVELS
 
 
-def bernoulli(bit: Float[Tensor, "*b"], logit: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
-    """Log chance of each bit, in nats."""
-    return -F.binary_cross_entropy_with_logits(logit, bit.expand_as(logit), reduction="none")
+def bernoulli(bit: Tensor, logit: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+    """Log chance of each bit, in nats. `bit` may lack the first dimensions of `logit`."""
+    return bit * logit - F.softplus(logit)
 
 
 def logistic(level: Tensor, mean: Float[Tensor, "*b"], scale: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
