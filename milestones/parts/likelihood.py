@@ -1,11 +1,11 @@
 """How likely a picture is, measured so that figures can be set side by side: which pixels, exact or a bound, how many
 samples. `Terms` says it, and stands in the note of each Score.
 
-Binary pixels: a pixel is on with the chance level / 255 (Salakhutdinov & Murray 2008). For training drawn anew each time
-(`drawn`); for scores drawn once (`bits`), as a function of the picture and a seed alone: the same picture has the same
-bits in any batch, in any order and on any machine. Eight bits: the chances of 256 levels, which sum to 1 (`logistic`), so
-nothing is dequantised; a density over real numbers is one of levels only where noise was added (`dequantised`), and
-then bounds their likelihood.
+Binary pixels: a pixel is on with the chance level / 255 (Salakhutdinov & Murray 2008). For training drawn anew each
+time (`drawn`); for scores drawn once (`bits`), as a function of the picture and a seed alone: the same picture has the
+same bits in any batch, in any order and on any machine. Eight bits: the chances of 256 levels, which sum to 1
+(`logistic`), so nothing is dequantised; a density over real numbers is one of levels only where noise was added
+(`dequantised`), and then bounds their likelihood.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def bits_per_dimension(nats: Tensor, dimensions: int) -> Tensor:
 
 
 def bits(image: Integer[Tensor, "B *pixel"], seed: int = SEED) -> Float[Tensor, "B *pixel"]:
-    """Zeros and ones: each pixel of levels 0 to 255 is on with the chance level / 255, decided by the picture's content,
-    the pixel's place and `seed`. Levels 0 and 255 stay what they are."""
+    """Zeros and ones: each pixel of levels 0 to 255 is on with the chance level / 255, decided by the picture's
+    content, the pixel's place and `seed`. Levels 0 and 255 stay what they are."""
     level = image.flatten(1).long()
     place = torch.arange(level.shape[1], device=level.device)
     own = (_mixed(place + 1) * (level + 1)).sum(1, keepdim=True)  # wraps, as unsigned numbers do
@@ -138,8 +138,8 @@ def complexity(image: Integer[Tensor, "B *pixel"]) -> Float[Tensor, "B"]:
 
 
 def atypical(nats: Tensor, usual: Tensor) -> Tensor:
-    """How far each -log p(x) is from the middle of those of `usual` pictures, on either side: what is much too likely is
-    strange, too (Nalisnick et al. 2019)."""
+    """How far each -log p(x) is from the middle of those of `usual` pictures, on either side: what is much too likely
+    is strange, too (Nalisnick et al. 2019)."""
     return (nats - usual.median()).abs()
 
 

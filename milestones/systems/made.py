@@ -50,9 +50,9 @@ class Knobs(Config):
                        "taken by turns; 1: line by line")  # fmt: skip
     direct: bool = Field(default=True, description="pixels also reach later chances without a hidden layer")
     parts: int = Field(default=3, ge=1, le=20, description="logistics mixed for a pixel's level (grey)")
-    steps: int = Field(default=3600, ge=1, description="optimiser updates")
+    steps: int = Field(default=3000, ge=1, description="optimiser updates")
     batch: int = Field(default=100, ge=1, description="pictures per update")
-    lr: float = Field(default=1e-3, gt=0, description="Adam's step size at its peak")
+    lr: float = Field(default=5e-3, gt=0, description="Adam's step size at its peak")
     average: float = Field(default=0.998, ge=0, lt=1, description="decay of the mean of the weights; 0: none is kept")
     patience: int = Field(default=8, ge=1, description="end after so many evaluations without a lower loss")
 

@@ -44,7 +44,7 @@ ACTIVE = 0.01  # variance over pictures of a cause's mean, from which it is used
 
 class Knobs(Config):
     pixels: Literal["binary", "grey"] = Field(default="binary", description="bits drawn by the levels, scored in nats "
-                                              "(nll), or the 256 levels by a cut logistic, in bits a pixel (bpd)")  # fmt: skip
+                                              "(nll), or the 256 levels, in bits a pixel (bpd)")  # fmt: skip
     hidden: int = Field(default=400, ge=1, le=4096, description="units of each of two hidden layers, on both sides")
     latent: int = Field(default=20, ge=1, le=256, description="causes; with 2 the plane shown holds all")
     beta: float = Field(default=1.0, ge=0, le=100, description="weight of the divergence; 1: the bound itself")

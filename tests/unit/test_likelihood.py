@@ -131,8 +131,8 @@ def test_gaussians_against_torch() -> None:
 
 
 def test_importance_tightens_to_the_exact_likelihood_of_factor_analysis() -> None:
-    """x = W z + b + noise has the likelihood of a Gaussian with covariance W W' + D, in closed form: with the posterior as
-    proposal one sample is exact; with the prior the bound rises towards it with the samples and stays below."""
+    """x = W z + b + noise has the likelihood of a Gaussian with covariance W W' + D, in closed form: with the posterior
+    as proposal one sample is exact; with the prior the bound rises towards it with the samples and stays below."""
     torch.manual_seed(0)
     w, shift, noise = 0.7 * torch.randn(6, 2).double(), torch.randn(6).double(), torch.full((6,), 0.5).double()
     x = torch.randn(20, 6).double()
@@ -195,7 +195,9 @@ def test_terms_stand_beside_the_score() -> None:
     assert bound.unit == "nats" and bound.paper == 1
     assert bound.note == ("binary pixels, each drawn once by its level (seed 2014); a bound, 50 importance samples a "
                           "picture")  # fmt: skip
-    assert str(Terms("8-bit", exact=False, samples=1, noise=True)).startswith("8-bit pixels, dequantised; a bound, 1 imp")
+    assert str(Terms("8-bit", exact=False, samples=1, noise=True)).startswith(
+        "8-bit pixels, dequantised; a bound, 1 imp"
+    )
 
 
 def test_what_is_asked() -> None:
