@@ -1,14 +1,15 @@
-"""How likely test pictures are under pages that give pictures a chance; the same from nets written anew after the papers,
-on the same pictures for the same time; and whether other pictures are told by it.
+"""How likely test pictures are under pages that give pictures a chance; the same from nets written anew after the
+papers, on the same pictures for the same time; and whether other pictures are told by it.
 
     ./go bench likelihood [--seeds 3] [--only NAME ...] [--quick] [--fresh]
 
 Each training is `milestones train ... --json`, scored once; the terms of each figure stand in its note. A peer learns
-from the same pictures for the mean of our seconds, and is scored on the same bits (_likelihood_peers.py). `strange` parts
-train on Fashion-MNIST and score its test pictures and digits by -log p(x) as it is, which is known to fail (Nalisnick et
-al. 2019), by its distance from the middle of the validation pictures', and less what a general compressor needs (Serra
-et al. 2020), all three printed. Another page is added by a line in PAGES, and in LIKELY where it is asked for strange
-ones. MILESTONES_DATA names the folder of Fashion-MNIST and of MNIST's test set.
+from the same pictures for the mean of our seconds, once with its paper's optimiser and once with ours, and is scored on
+the same bits (_likelihood_peers.py). `strange` parts train on Fashion-MNIST and score its test pictures and digits by
+-log p(x) as it is, which is known to fail (Nalisnick et al. 2019), by its distance from the middle of the validation
+pictures', and less what a general compressor needs (Serra et al. 2020), all three printed. Another page is added by a
+line in PAGES, and in LIKELY where it is asked for strange ones. MILESTONES_DATA names the folder of Fashion-MNIST and
+of MNIST's test set.
 """
 
 from __future__ import annotations
@@ -83,16 +84,16 @@ def file_of(words: list[str], folder: Path) -> Path:
 
 
 def peer(name: str, words: list[str], seconds: float, seeds: int, quick: bool) -> Value:
-    """A peer's answers, one a seed."""
+    """A peer's answers, one a seed: with its paper's optimiser, and "tuned", with ours."""
     with tempfile.TemporaryDirectory() as folder:
         path = file_of(words, Path(folder))
         question = {"peer": PEERS[name], "file": str(path), "seconds": 3.0 if quick else seconds,
                     "samples": 5 if quick else SAMPLES}  # fmt: skip
-        found = [ask([sys.executable, str(HERE / "_likelihood_peers.py")], {**question, "seed": seed},
-                     tries=1 if quick else 3) for seed in range(seeds)]  # fmt: skip
-    return {"nll": spread([one["nll"] for one in found]), "training": spread([one["training"] for one in found]),
-            "updates": [one["updates"] for one in found], "note": found[0]["note"],
-            "dirty": any(one["dirty"] for one in found)}  # fmt: skip
+        found = [[ask([sys.executable, str(HERE / "_likelihood_peers.py")], {**question, "seed": seed, "tuned": tuned},
+                      tries=1 if quick else 3) for seed in range(seeds)] for tuned in (False, True)]  # fmt: skip
+    plain, tuned = ({"nll": spread([one["nll"] for one in each]), "updates": [one["updates"] for one in each],
+                     "training": spread([one["training"] for one in each])} for each in found)  # fmt: skip
+    return {**plain, "tuned": tuned, "note": found[0][0]["note"], "dirty": any(o["dirty"] for e in found for o in e)}
 
 
 def strange(words: list[str], seeds: int, quick: bool) -> Value:
@@ -150,11 +151,11 @@ def main() -> int:
         if (part := results.kept(key)) and name in summary:
             summary[name]["peer"] = part
             ours = summary[name]["scores"]["nll"]["seeds"]
-            rows.append([name, f"{ours['mean']:.2f} ± {ours['sd']:.2f}", f"{part['nll']['mean']:.2f} ± "
-                         f"{part['nll']['sd']:.2f}", part["note"], "DIRTY" * part["dirty"]])  # fmt: skip
+            each = [f"{one['mean']:.2f} ± {one['sd']:.2f}" for one in (ours, part["nll"], part["tuned"]["nll"])]
+            rows.append([name, *each, part["note"], "DIRTY" * part["dirty"]])
             results.write(pages=summary)
     if rows:
-        say(table(["nats a picture", "ours", "peer", "", ""], rows))
+        say(table(["nats a picture", "ours", "peer", "peer, our optimiser", "", ""], rows))
     best = []
     for name, words in STRANGE.items():
         key = f"{name}/{seeds}"

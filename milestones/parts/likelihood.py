@@ -46,7 +46,7 @@ def bits_per_dimension(nats: Tensor, dimensions: int) -> Tensor:
     return nats / (dimensions * math.log(2))
 
 
-def bits(image: Integer[Tensor, "B *pixel"], seed: int = SEED) -> Float[Tensor, "B *pixel"]:
+def bits(image: Integer[Tensor, "B *P"], seed: int = SEED) -> Float[Tensor, "B *P"]:
     """Zeros and ones: each pixel of levels 0 to 255 is on with the chance level / 255, decided by the picture's
     content, the pixel's place and `seed`. Levels 0 and 255 stay what they are."""
     level = image.flatten(1).long()
@@ -69,25 +69,25 @@ def _mixed(number: Tensor) -> Tensor:
     return (number ^ (number >> 31 & (1 << 33) - 1)) & (1 << 63) - 1
 
 
-def drawn(image: Integer[Tensor, "B *pixel"], generator: torch.Generator) -> Integer[Tensor, "B *pixel"]:
+def drawn(image: Integer[Tensor, "B *P"], generator: torch.Generator) -> Integer[Tensor, "B *P"]:
     """Levels 0 and 255 alone: each pixel is 255 with the chance level / 255, drawn anew from `generator`. `bits` then
     gives what was drawn."""
     chance = torch.randint(LEVELS - 1, image.shape, generator=generator, dtype=torch.int16)
     return ((chance.to(image.device) < image) * 255).to(image.dtype)
 
 
-def dequantised(image: Integer[Tensor, "B *pixel"], generator: torch.Generator) -> Float[Tensor, "B *pixel"]:
+def dequantised(image: Integer[Tensor, "B *P"], generator: torch.Generator) -> Float[Tensor, "B *P"]:
     """Levels as real numbers between 0 and 1: (level + u) / 256, u uniform. Their density is one of levels, on the
     average of its logarithm a lower bound, once log 256 a pixel is subtracted (Theis et al. 2016)."""
     return (image + torch.rand(image.shape, generator=generator).to(image.device)) / LEVELS
 
 
-def bernoulli(bit: Tensor, logit: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+def bernoulli(bit: Tensor, logit: Float[Tensor, "*B"]) -> Float[Tensor, "*B"]:
     """Log chance of each bit, in nats. `bit` may lack the first dimensions of `logit`."""
     return bit * logit - F.softplus(logit)
 
 
-def logistic(level: Tensor, mean: Float[Tensor, "*b"], scale: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+def logistic(level: Tensor, mean: Float[Tensor, "*B"], scale: Float[Tensor, "*B"]) -> Float[Tensor, "*B"]:
     """Log chance of each level 0 to 255 under a logistic distribution cut into 256 bins, the outer ones open (Salimans
     et al. 2017, equation 2). `mean` and `scale`, the logarithm of the width, in units where level 0 is -1, 255 is 1."""
     half = 1 / (LEVELS - 1)
@@ -107,13 +107,13 @@ def kl(mean: Float[Tensor, "B D"], log_variance: Float[Tensor, "B D"]) -> Float[
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
 
 
-def gaussian(x: Float[Tensor, "*b D"], mean: Tensor, log_variance: Tensor) -> Float[Tensor, "*b"]:
+def gaussian(x: Float[Tensor, "*B D"], mean: Tensor, log_variance: Tensor) -> Float[Tensor, "*B"]:
     """Log density of `x` under independent Gaussians, summed over the last dimension, in nats."""
     squared = (x - mean).square() * (-log_variance).exp()
     return -0.5 * (squared + log_variance + math.log(2 * math.pi)).sum(-1)
 
 
-def importance(log_weight: Float[Tensor, "S *b"]) -> Float[Tensor, "*b"]:
+def importance(log_weight: Float[Tensor, "S *B"]) -> Float[Tensor, "*B"]:
     """Log of the mean of S importance weights: a lower bound of the log likelihood on the average, tighter with each
     sample (Burda et al. 2016)."""
     return log_weight.logsumexp(0) - math.log(len(log_weight))
@@ -129,7 +129,7 @@ def auroc(usual: Tensor, strange: Tensor) -> float:
     return float((rank[n:].sum() - m * (m + 1) / 2) / (n * m))
 
 
-def complexity(image: Integer[Tensor, "B *pixel"]) -> Float[Tensor, "B"]:
+def complexity(image: Integer[Tensor, "B *P"]) -> Float[Tensor, "B"]:
     """Nats that a general compressor (zlib) needs for each picture's levels. Subtracted from -log p(x) it mends that
     plain pictures of any kind are likely (Serra et al. 2020)."""
     flat = image.flatten(1).to(torch.uint8).cpu().numpy()
