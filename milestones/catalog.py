@@ -54,10 +54,12 @@ TIMELINE = (
     Entry("depth", 2014, "what depth is worth at equal weights, and how a deep net starts", "milestones.systems.depth"),
     Entry("memory", 2014, "a net with a memory learns a procedure, and carries it on", "milestones.systems.memory"),
     Entry("translator", 2014, "a net translates, and learns what to look at", "milestones.systems.translator"),
+    Entry("vae", 2014, "pictures are drawn from a few causes, learned without labels", "milestones.systems.vae"),
     Entry("adversarial", 2015, "changes that mislead a net, and nets that resist", "milestones.systems.adversarial"),
     Entry("frames", 2015, "memory over pictures tells what no single frame shows", "milestones.systems.frames"),
     Entry("sounds", 2015, "a spectrogram is a picture, and nets that see can hear", "milestones.systems.sounds"),
     Entry("captions", 2015, "a picture is told in a sentence, and where it looked", "milestones.systems.captions"),
+    Entry("made", 2015, "the exact chance of a picture, from masks on an autoencoder", "milestones.systems.made"),
     Entry("resnet", 2015, "identity shortcuts make nets a hundred layers deep", "milestones.systems.resnet"),
     Entry(
         "alphazero", 2017, "a net and a search teach each other a game, from nothing", "milestones.systems.alphazero"

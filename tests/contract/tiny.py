@@ -90,10 +90,12 @@ PAGES = {
         "pairs",
         texts=("two hundred and six", "the third of march", "x"),
     ),
+    "vae": Tiny({"steps": 16, "batch": 8, "hidden": 8, "latent": 3, "scored": 5, "conditional": True}, "digits"),
     "adversarial": Tiny({"steps": 12, "standard_steps": 6, "batch": 16, "width": 4, "examples": 6}, "digits"),
     "frames": Tiny({"films": 40, "steps": 8, "batch": 8, "width": 4, "hidden": 8}),
     "sounds": Tiny({"steps": 16, "batch": 8, "width": 4}, "sounds"),
     "captions": Tiny({"pictures": 96, "steps": 16, "batch": 8, "width": 4, "hidden": 16}),
+    "made": Tiny({"steps": 16, "batch": 8, "hidden": 8, "masks": 2}, "digits"),
     "resnet": Tiny({"steps": 20, "batch": 8, "width": 4, "side": 16}, "digits"),
     "alphazero": Tiny(
         {
