@@ -27,6 +27,7 @@ NEIGHBOURS = 5  # of coverage, as its authors have it
 TOGETHER = 100  # pictures that are drawn at once
 DRAWS = 100  # of the bootstrap
 NEAR = 0.01  # of real test pictures lie nearer to a training picture than what is called a copy
+JUDGED = 100  # pictures of an update of the judge
 EACH, ROWS = 8, 10  # pictures of a class in the report, and classes at most
 MOST = 100  # pictures of one answer
 
@@ -56,7 +57,7 @@ def judge_loss(judge: Judge, batch: Labelled) -> dict[str, Tensor]:
 def train_judge(judge: Judge, data: Data[Labelled], run: Run, steps: int) -> None:
     """Teach the judge real training pictures, in a stage of its own. It comes first, so that a run that is cut short
     has one; it never sees a drawn picture, and the net that draws never sees its judge."""
-    fit(judge, judge_loss, data.train, run, steps=steps, batch=64, valid=data.valid, stage="judge", average=0.99,
+    fit(judge, judge_loss, data.train, run, steps=steps, batch=JUDGED, valid=data.valid, stage="judge", average=0.99,
         optimizer=torch.optim.Adam(judge.parameters(), 2e-3, fused=True), schedule=cosine(steps))  # fmt: skip
 
 
@@ -109,7 +110,8 @@ def scores(artist: Artist, draw: Draw, data: Data[Labelled]) -> dict[str, Score]
     def scored(value: float, low: float, high: float, unit: str, better: Any, note: str, over: int = n) -> Score:
         return Score(value, min(low, value), max(high, value), unit, better, test.name, test.split, over, note=note)
 
-    rng, far = keyed("quality", "bootstrap"), quality.frechet(theirs, ours)
+    # Four digits: the last ones of the features depend on the threads that sum them.
+    rng, far = keyed("quality", "bootstrap"), float(f"{quality.frechet(theirs, ours):.4g}")
     tries = [quality.frechet(*(rows[torch.randint(len(rows), (len(rows),), generator=rng)] for rows in (theirs, ours)))
              for _ in range(DRAWS)]  # fmt: skip
     half = Z95 * float(torch.tensor(tries).std())  # their spread alone: rows drawn twice make each of them too large

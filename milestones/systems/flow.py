@@ -47,14 +47,14 @@ class Knobs(Config):
     width: int = Field(default=32, ge=4, le=512, multiple_of=4, description="channels at 14 x 14; twice that at 7 x 7")
     blocks: int = Field(default=3, ge=1, le=16, description="blocks at 7 x 7; at 14 x 14 there are two")
     hidden: float = Field(default=0.1, ge=0, lt=1, description="share of the training examples whose class is hidden")
-    steps: int = Field(default=1500, ge=1, description="optimiser updates")
+    steps: int = Field(default=1800, ge=1, description="optimiser updates")
     batch: int = Field(default=64, ge=1, description="pictures per update")
     lr: float = Field(default=2e-3, gt=0, description="Adam's step size at its peak")
     average: float = Field(default=0.995, ge=0, lt=1, description="decay of the mean of the weights; 0: none is kept")
     moves: int = Field(default=MOVES, ge=1, le=MOST_MOVES, description="from noise to a picture that is scored")
     guidance: float = Field(default=GUIDANCE, ge=0, le=100, description="1: as learned; more: towards what is typical "
                             "of the class")  # fmt: skip
-    judge_steps: int = Field(default=600, ge=1, description="updates of the net that judges the pictures")
+    judge_steps: int = Field(default=700, ge=1, description="updates of the net that judges the pictures")
 
 
 class Block(nn.Module):
@@ -165,6 +165,10 @@ def loss(model: nn.Module, batch: Labelled) -> dict[str, Tensor]:
 
 
 def train(knobs: Knobs, model: Flow, data: Data[Labelled], run: Run) -> None:
+    # The plan is that of the net that draws: its judge is too small to tell.
+    run.measure(
+        model.net, lambda twin, plan: loss(twin, plan.lay(data.train.batch(0, knobs.batch)))["loss"], knobs.batch
+    )
     train_judge(model.judge, data, run, knobs.judge_steps)
     fit(model.net, loss, data.train, run, steps=knobs.steps, batch=knobs.batch, valid=data.valid, clip=1.0,
         optimizer=torch.optim.Adam(model.net.parameters(), knobs.lr, betas=(0.9, 0.99), fused=True),

@@ -44,12 +44,12 @@ LOOKS = 8  # at the pictures on the way
 
 class Knobs(Config):
     width: int = Field(default=32, ge=4, le=512, description="channels at 14 x 14; twice that at 7 x 7")
-    steps: int = Field(default=1500, ge=1, description="updates of each of the two nets")
+    steps: int = Field(default=1800, ge=1, description="updates of each of the two nets")
     batch: int = Field(default=64, ge=4, description="real pictures per update, and as many drawn ones")
     lr: float = Field(default=1e-3, gt=0, description="Adam's step size at its peak")
     penalty: float = Field(default=1.0, ge=0, description="on the square of the critic's slope at real pictures")
     average: float = Field(default=0.99, ge=0, lt=1, description="decay of the mean of the weights that draws")
-    judge_steps: int = Field(default=600, ge=1, description="updates of the net that judges the pictures")
+    judge_steps: int = Field(default=700, ge=1, description="updates of the net that judges the pictures")
 
 
 class Generator(nn.Module):
@@ -162,7 +162,6 @@ def played(knobs: Knobs, players: nn.ModuleList, learners: Sequence[torch.optim.
 
 
 def train(knobs: Knobs, model: Gan, data: Data[Labelled], run: Run) -> None:
-    train_judge(model.judge, data, run, knobs.judge_steps)
     players, rate = model.players, cosine(knobs.steps)
 
     def probe(twins: Any, plan: Plan) -> Tensor:
@@ -170,7 +169,9 @@ def train(knobs: Knobs, model: Gan, data: Data[Labelled], run: Run) -> None:
         false = twins[1](torch.randn(knobs.batch, NOISE, device=batch.image.device), batch.label)
         return criticise(twins[0], batch, batch.image.float() / 127.5 - 1, false)["loss"]
 
-    run.measure(players, probe, knobs.batch)
+    run.measure(players, probe, knobs.batch)  # the plan is that of the players: their judge is too small to tell
+    train_judge(model.judge, data, run, knobs.judge_steps)
+    run.measure(players, probe, knobs.batch)  # of its own work per picture again
     mean = copy.deepcopy(players[1])
     learners = [torch.optim.Adam(net.parameters(), knobs.lr, betas=(0.5, 0.99), fused=True) for net in players]
     for step in run.steps(knobs.steps, "train", model=players, critic=learners[0], generator=learners[1], mean=mean):

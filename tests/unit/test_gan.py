@@ -132,7 +132,8 @@ def test_class_and_noise_both_decide_the_picture(model: Gan) -> None:
 
 
 def test_levels() -> None:
-    assert levels(torch.tensor([-2.0, -1.0, 0.0, 1.0, 3.0]).view(5, 1, 1, 1)).flatten().tolist() == [0, 0, 128, 255, 255]
+    picture = torch.tensor([-2.0, -1.0, 0.0, 1.0, 3.0]).view(5, 1, 1, 1)
+    assert levels(picture).flatten().tolist() == [0, 0, 128, 255, 255]
 
 
 def test_use_draws_pictures_of_a_class_and_refuses_others(model: Gan) -> None:
