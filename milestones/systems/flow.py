@@ -40,7 +40,7 @@ from ..parts.quality import Judge
 MOVES, GUIDANCE = 8, 1.5  # of the sampler, unless told otherwise
 MOST_MOVES = 1000
 WAVES = 16  # frequencies that a time is told by
-TRIED = 20  # pictures of each class for the curve over the moves
+TRIED = 10  # pictures of each class for the curve over the moves
 
 
 class Knobs(Config):
@@ -187,7 +187,7 @@ def pictured(knobs: Knobs, model: Flow, data: Data[Labelled]) -> dict[str, Image
     frames = [Image.of(one) for row in zip(*steps, strict=True) for one in row]
     times = [f"{k / knobs.moves:.2f}" for k in range(knobs.moves + 1)] * len(noise)
     each = label.repeat(TRIED)
-    noise, moves = noise_of(model, len(each), "moves"), [1, 2, 4, 8, 16]
+    noise, moves = noise_of(model, len(each), "moves"), [1, 2, 4, 8]
     lines: dict[str, list[float]] = {"guided": [], "as learned": []}
     for name, guidance in zip(lines, (knobs.guidance, 1.0), strict=True):
         for count in moves:
