@@ -26,7 +26,8 @@ class Mixed(NamedTuple):
 
 
 def mixed(place: Place) -> Data[Mixed]:
-    """The table that the user chose, as `table` reads it, gaps left open. A target of numbers is one more column, the last.
+    """The table that the user chose, as `table` reads it, gaps left open. A target of numbers is one more column, the
+    last.
 
     Facts: those of `table`, and sizes (of each column the number of categories, 0 of numbers) and fields (their names).
     """
@@ -70,14 +71,15 @@ def opened(facts: Facts, input: Float[Tensor, "B D"]) -> Float[Tensor, "B C"]:
 
 
 def gaps(facts: Facts, rows: Sequence[Row]) -> Float[Tensor, "B C"]:
-    """The user's rows likewise, whichever of their cells are empty. UserError: a column that is not there, a text where
-    numbers are."""
+    """The user's rows likewise, whichever cells are empty. UserError: a column that is not there, a text where numbers
+    are."""
     value = opened(facts, row_tensor(facts, rows))
     empty = [[_empty(row.values[spec["name"]]) for spec in facts["columns"]] for row in rows]
     value = torch.where(torch.tensor(empty), math.nan, value)
     if "labels" in facts:
         return value
-    return torch.cat([value, torch.full((len(rows), 1), math.nan)], 1)  # the target is asked for, even where it is told
+    asked = torch.full((len(rows), 1), math.nan)  # the target, even where it is told
+    return torch.cat([value, asked], 1)
 
 
 def _empty(cell: object) -> bool:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
-from .circuit import Circuit
+from .circuit import STIFF, Circuit
 
 DIMS = {"prior": -1, "root": -1, "transition": -1, "category": 2}  # along which chances sum to 1
 
@@ -20,8 +20,8 @@ class Ascent(nn.Module):
     def __init__(self, circuit: Circuit) -> None:
         super().__init__()
         with torch.no_grad():
-            each = {"prior": 1.0, "root": circuit.states, "transition": circuit.states**2}
-            log = {name: circuit.shares(circuit.get_parameter(name), each=n).log() for name, n in each.items()}
+            each = {"prior": 1.0, "root": circuit.states, "transition": STIFF * circuit.states**2}
+            log = {name: circuit.shares(getattr(circuit, name), each=n).log() for name, n in each.items()}
             log["category"] = circuit.categories().log().clamp_min(-30.0)  # codes that a column does not have
             mean, variance = circuit.normals()
         self.log = nn.ParameterDict({name: nn.Parameter(value) for name, value in log.items()})
@@ -29,7 +29,7 @@ class Ascent(nn.Module):
         self.counts = copy.deepcopy(circuit)
         self.write(circuit)
 
-    def parameters(self, recurse: bool = True):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    def parameters(self, recurse: bool = True):  # type: ignore[no-untyped-def]
         """What an optimiser moves; the counts are none of it."""
         return iter([*self.log.values(), self.mean, self.width])
 
@@ -38,15 +38,15 @@ class Ascent(nn.Module):
         """Give the circuit these chances, without smoothing."""
         circuit.scale.zero_()
         for name, dim in DIMS.items():
-            circuit.get_parameter(name).copy_(self.log[name].softmax(dim))
+            getattr(circuit, name).copy_(self.log[name].softmax(dim))
         circuit.category *= circuit.there[:, None, :, None]
         variance = self.width.exp()
         circuit.moments.copy_(torch.stack([torch.ones_like(variance), self.mean, variance + self.mean.square()], 2))
 
     @torch.no_grad()
     def slopes(self, circuit: Circuit, row: Float[Tensor, "B C"], label: Integer[Tensor, "B"] | None) -> Tensor:
-        """-log p(row, its class), mean over the batch, whose slopes are then in `grad`: of a share's logarithm chance x all
-        counts - its own."""
+        """-log p(row, its class), mean over the batch, whose slopes are then in `grad`: of a share's logarithm chance x
+        all counts - its own."""
         value, weight = circuit.parts_of(row, label)
         way = circuit.up(value)
         prior = circuit.shares(circuit.prior).log()[:, None]
@@ -56,8 +56,8 @@ class Ascent(nn.Module):
         state = circuit.down(way, weight, self.counts.transition)
         self.counts.add(value, state, weight, 1.0)
         for name, dim in DIMS.items():
-            counts = self.counts.get_parameter(name)
-            share = circuit.get_parameter(name)
+            counts = getattr(self.counts, name)
+            share = getattr(circuit, name)
             self.log[name].grad = (share * counts.sum(dim, keepdim=True) - counts) / len(row)
         count, first, second = self.counts.moments.unbind(2)
         variance = self.width.exp()

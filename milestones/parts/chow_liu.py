@@ -39,8 +39,8 @@ def mutual_information(code: Integer[Tensor, "N C"], sizes: Sequence[int]) -> Fl
 
 
 def spanning_tree(weight: Float[Tensor, "C C"]) -> list[int]:
-    """The parent of each column in the tree whose edges weigh most, -1 at the root: its middle, so that it is as flat as
-    it can be. Columns that tell nothing are tied; lots decide, lest all hang on one (Prim 1957)."""
+    """The parent of each column in the tree whose edges weigh most, -1 at the root: its middle, so that it is as flat
+    as it can be. Columns that tell nothing are tied; lots decide, lest all hang on one (Prim 1957)."""
     edges = weight.double().cpu().numpy()
     count = len(edges)
     lots = np.random.default_rng(1968).random((count, count)) * TIE
@@ -82,7 +82,7 @@ def centred(parent: Sequence[int]) -> list[int]:
 
 
 class Fold(NamedTuple):
-    """A tree by depth. Places count from the root; a depth is a slice of places, and in it first children come first."""
+    """A tree by depth. Places count from the root; a depth is a slice of places, first children first."""
 
     order: list[int]  # place -> column
     above: list[int]  # place -> the parent's place, -1 at the root

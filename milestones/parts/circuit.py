@@ -1,5 +1,5 @@
-"""A probabilistic circuit: a tree over the columns of a table with a hidden state beside each column (Liu & Van den Broeck
-2021), for which every question has an exact answer in one way up the tree and one down.
+"""A probabilistic circuit: a tree over the columns of a table with a hidden state beside each column (Liu & Van den
+Broeck 2021), for which every question has an exact answer in one way up the tree and one down.
 
 Its weights are expected counts: chances are their shares, with `smooth` examples more of each. So a step of expectation
 maximisation adds the counts of a batch to them, where it has any (Cappe & Moulines 2009), with no gradient and no
@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from .chow_liu import folded
 
 LARGEST_SCALE = 1e6  # of the counts, which grow instead of shrinking what is older
+NEAR = 8  # levels that are near by
+STIFF = 20.0  # transitions are smoothed by so many times fewer examples than values
 NARROWEST = 1e-3  # the least variance of a number, in spreads of its column
 
 
@@ -34,12 +36,15 @@ class Way(NamedTuple):
 
 
 class Circuit(nn.Module):
-    """Takes rows "B C" of `len(parent)` columns, NaN where missing; log p(row, class) "B K". A column of size 0 holds real
-    numbers (`mean` and `spread` make them standard), of another the codes from 0."""
+    """Takes rows "B C" of `len(parent)` columns, NaN where missing; log p(row, class) "B K". A column of size 0 holds
+    real numbers (`mean` and `spread` make them standard), of another the codes from 0."""
 
     order: Tensor
     above: Tensor
     scale: Tensor
+    base: Tensor
+    category: Tensor
+    moments: Tensor
     mean: Tensor
     spread: Tensor
 
@@ -61,11 +66,16 @@ class Circuit(nn.Module):
             given = [given[column] for column in fold.order] if len(given) else [usual] * columns
             self.register_buffer(name, torch.tensor(given, dtype=torch.float64), persistent=False)
         self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("base", there / there.sum(1, keepdim=True))  # Vc S: what smoothing leans to
         self.prior = nn.Parameter(torch.zeros(classes))  # expected counts, all of them
         self.root = nn.Parameter(torch.zeros(classes, states))
         self.transition = nn.Parameter(torch.zeros(columns, classes, states, states))  # parent's state, own state
-        self.category = nn.Parameter(torch.zeros(len(coded), classes, most, states))
-        self.moments = nn.Parameter(torch.zeros(len(real), classes, 3, states))  # of numbers: count, sum, squares
+        own = {"category": (len(coded), classes, most, states), "moments": (len(real), classes, 3, states)}
+        for name, shape in own.items():  # of numbers: count, sum, squares
+            if 0 in shape:
+                self.register_buffer(name, torch.zeros(shape), persistent=False)
+            else:
+                self.register_parameter(name, nn.Parameter(torch.zeros(shape)))
         for weight in self.parameters():
             weight.requires_grad_(False)
 
@@ -76,12 +86,11 @@ class Circuit(nn.Module):
 
     def transitions(self) -> Float[Tensor, "V K H H"]:
         """p(own state | parent's state)."""
-        return self.shares(self.transition, each=self.states**2)
+        return self.shares(self.transition, each=STIFF * self.states**2)
 
     def categories(self) -> Float[Tensor, "V K S H"]:
         """p(code | state), 0 for codes that the column does not have."""
-        more = self.smooth * self.scale / self.states / self.there.sum(1)[:, None, None, None]
-        counts = self.category + more * self.there[:, None, :, None]
+        counts = self.category + self.smooth * self.scale / self.states * self.base[:, None, :, None]
         return counts / counts.sum(2, keepdim=True)
 
     def normals(self) -> tuple[Float[Tensor, "V K H"], Float[Tensor, "V K H"]]:
@@ -99,8 +108,8 @@ class Circuit(nn.Module):
         return value.to(self.root.dtype)
 
     def leaves(self, value: Float[Tensor, "V K B"]) -> tuple[Float[Tensor, "V K B H"], Float[Tensor, "V K B"]]:
-        """The chance, or density, of each value for each state, 1 where missing; and the log of the factor that was left
-        out of it, of numbers alone."""
+        """The chance, or density, of each value for each state, 1 where missing; and the log of the factor that was
+        left out of it, of numbers alone."""
         missing, (columns, classes, size) = value.isnan(), value.shape
         left = value.new_zeros(columns, classes, size)
         chance = torch.empty(0, device=value.device)
@@ -112,8 +121,8 @@ class Circuit(nn.Module):
             chance = self.category.view(-1, self.states).index_select(0, row.flatten()).view(*row.shape, self.states)
             total = self.category.sum(2)  # V K H
             more = self.smooth * self.scale / self.states
-            each = (more / self.there.sum(1)).view(-1, 1, 1, 1)
-            chance.add_(each).mul_((1 / (total + more))[:, :, None])
+            usual = self.base.gather(1, code.nan_to_num(0).long().flatten(1)).view(*code.shape, 1)
+            chance.add_(more * usual).mul_((1 / (total + more))[:, :, None])
         if len(self.real):
             mean, variance = (part[:, :, None] for part in self.normals())  # V K 1 H
             number = value[self.real]
@@ -174,8 +183,8 @@ class Circuit(nn.Module):
     def down(self, way: Way, weight: Float[Tensor, "K B"] | None = None,
              counts: Float[Tensor, "V K H H"] | None = None, factor: float | Tensor = 1.0,
              ) -> Float[Tensor, "V K B H"]:  # fmt: skip
-        """The chance of each state, given the row: overwrites `way.message`. Rows that cannot be have zeros. `counts` gets
-        `factor` times what is expected of transitions."""
+        """The chance of each state, given the row: overwrites `way.message`. Rows that cannot be have zeros. `counts`
+        gets `factor` times what is expected of transitions."""
         state, table, tiny = way.message, self.transitions(), torch.finfo(way.message.dtype).tiny
         state[0] *= self.shares(self.root, each=self.states)[:, None]
         state[0] /= state[0].sum(-1, keepdim=True).clamp_min(tiny)
@@ -207,8 +216,8 @@ class Circuit(nn.Module):
 
     @torch.no_grad()
     def learn(self, row: Float[Tensor, "B C"], label: Integer[Tensor, "B"] | None, rate: float) -> Tensor:
-        """One step of expectation maximisation: a share `rate` of the counts is replaced by those of this batch. The mean of
-        -log p(row | its class) before it, in nats."""
+        """One step of expectation maximisation: a share `rate` of the counts is replaced by those of this batch. The
+        mean of -log p(row | its class) before it, in nats."""
         value, weight = self.parts_of(row, label)
         way = self.up(value)
         loss = -torch.where(weight > 0, way.joint, 0.0).sum() / len(row)
@@ -241,9 +250,10 @@ class Circuit(nn.Module):
             self.moments += powers @ part
 
     @torch.no_grad()
-    def begin(self, row: Float[Tensor, "B C"], label: Integer[Tensor, "B"] | None, rng: torch.Generator) -> None:
-        """First counts, from examples dealt to the states: each row goes in all columns to the state whose own example, one
-        drawn of its class, it is most like, and a part of it at random."""
+    def begin(self, row: Float[Tensor, "B C"], label: Integer[Tensor, "B"] | None, rng: torch.Generator,
+              levels: bool = False) -> None:  # fmt: skip
+        """First counts, from examples dealt to the states: each row goes in all columns to the state whose own example,
+        one drawn of its class, it is most like, and a part of it at random."""
         value, weight = self.parts_of(row, label)
         columns, classes, size = value.shape
         filled = value.nan_to_num(0).permute(1, 2, 0)  # K B V
@@ -262,12 +272,24 @@ class Circuit(nn.Module):
             counts.zero_()
         self.scale.fill_(1.0)
         self.add(value, state, weight, 1 / len(row))
+        self.base.copy_(self.leaning(self.category.sum((1, 3)), levels))
         stay = own.sum(1) / len(row)  # K H
         spread = torch.rand(columns, classes, self.states, self.states, generator=rng).to(value)
         spread = spread / spread.sum(-1, keepdim=True)
         self.transition += (0.5 * torch.eye(self.states, device=value.device) + 0.5 * spread) * (
             stay + 0.1 / self.states / classes
         )[:, :, None]
+
+    def leaning(self, counts: Float[Tensor, "V S"], levels: bool) -> Float[Tensor, "V S"]:
+        """What smoothing leans to: half what is usual in a column, a tenth any code, the rest, where codes are
+        `levels`, what is usual at levels near by."""
+        even = self.there / self.there.sum(1, keepdim=True)
+        usual = (counts + 1e-6 * even) / (counts.sum(1, keepdim=True) + 1e-6)
+        near = usual
+        if levels:
+            near = nn.functional.avg_pool1d(usual[:, None], 2 * NEAR + 1, 1, NEAR, count_include_pad=False)[:, 0]
+            near = near / near.sum(1, keepdim=True)
+        return 0.5 * usual + 0.4 * near + 0.1 * even
 
 
 def _levelled(message: Float[Tensor, "V K B H"], tiny: float) -> Float[Tensor, "K B"]:

@@ -1,5 +1,7 @@
-"""What can be asked of a circuit, beside how likely a row is: all exact but where it says otherwise. Rows are "B C" with NaN
-where a value is not given; a row that cannot be has NaN for an answer and `possible` says so."""
+"""What can be asked of a circuit, beside how likely a row is: all exact but where it says otherwise.
+
+Rows are "B C" with NaN where a value is not given; a row that cannot be has NaN for an answer, and `possible` says so.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +87,7 @@ def chances(circuit: Circuit, row: Float[Tensor, "B C"], column: int) -> Float[T
 
 @torch.no_grad()
 def surprise(circuit: Circuit, row: Float[Tensor, "B C"]) -> Float[Tensor, "B C"]:
-    """-log p(value | the rest of its row) of each value at once, in nats; of numbers that of a density. 0 where missing."""
+    """-log p(value | the rest of its row) of each value at once, in nats, of numbers a density's. 0 where missing."""
     found = posterior(circuit, row)
     leaf, left = circuit.leaves(found.value)
     # A state's chance without its own leaf is proportional to (chance with it) / leaf.
@@ -111,8 +113,8 @@ def sample(circuit: Circuit, row: Float[Tensor, "B C"], rng: torch.Generator) ->
 
 @torch.no_grad()
 def completion(circuit: Circuit, row: Float[Tensor, "B C"]) -> Completion:
-    """The rows with their gaps filled by the likeliest values. Exact where one code is missing, or where the circuit has
-    nothing hidden; else likeliest together with class and hidden states (max-product)."""
+    """The rows with their gaps filled by the likeliest values. Exact where one code is missing, or where the circuit
+    has nothing hidden; else likeliest together with class and hidden states (max-product)."""
     filled = _descended(circuit, row, lambda chance: chance.argmax(-1), lambda mean, variance: mean, most=True)
     plain = circuit.states == circuit.classes == 1
     exact = (row.isnan().sum(1) == 0) | plain

@@ -47,11 +47,13 @@ SHARES = (0, 25, 50, 75, 90)  # percent of a row that is hidden
 
 
 class Knobs(Config):
-    pixels: Literal["grey", "binary"] = Field(default="grey", description="256 levels, or bits drawn by the levels")
-    by_class: bool = Field(default=True, description="a circuit a class, all with one tree; off: one, which names none")
+    pixels: Literal["binary", "grey"] = Field(default="binary", description="bits drawn by the levels, or 256 levels")
+    by_class: bool = Field(
+        default=True, description="a circuit a class, with one tree; off: one alone, which names none"
+    )
     states: int = Field(default=8, ge=1, le=512, description="hidden states of each column (and class)")
-    method: Literal["em", "gradient"] = Field(default="em", description="how it learns: by counts, or by Adam on slopes")
-    steps: int = Field(default=150, ge=1, description="updates")
+    method: Literal["em", "gradient"] = Field(default="em", description="learn by counts, or by Adam on slopes")
+    steps: int = Field(default=300, ge=1, description="updates")
     batch: int = Field(default=500, ge=1, description="pictures or rows per update")
     lr: float = Field(default=0.3, gt=0, le=1, description="of em, the share of the counts that a batch replaces, at "
                       "first; it falls to a tenth. Of gradient, Adam's step size")  # fmt: skip
@@ -59,8 +61,8 @@ class Knobs(Config):
 
 
 class HCLT(nn.Module):
-    """Hidden Chow-Liu trees. Takes pictures, or rows with NaN for gaps; log p(input, class) "B K". `usual`: quantiles of
-    -log p of validation examples, kept for `use`."""
+    """Hidden Chow-Liu trees. Takes pictures, or rows with NaN for gaps; log p(input, class) "B K". `usual`: quantiles
+    of -log p of validation examples, kept for `use`."""
 
     usual: Tensor
 
@@ -91,11 +93,13 @@ class HCLT(nn.Module):
         parent = [-1] * count
         for place, up in enumerate(own.above.tolist()):
             parent[int(own.order[place])] = int(own.order[up]) if up >= 0 else -1
-        binary = Circuit(parent, [2] * count, own.states, own.classes, own.smooth).to(own.root.device)
-        for name in ("prior", "root", "transition", "scale"):
-            getattr(binary, name).copy_(getattr(own, name))
-        on = torch.einsum("vksh,s->vkh", own.categories(), torch.arange(256.0, device=own.root.device) / 255)
-        binary.category.copy_(torch.stack([1 - on, on], 2) * (1e6 * own.scale + 1e6))  # smoothing adds next to nothing
+        binary = Circuit(parent, [2] * count, own.states, own.classes, own.smooth).to(own.root)
+        for name, chance in (("prior", own.shares(own.prior)), ("root", own.shares(own.root, each=own.states)),
+                             ("transition", own.transitions())):  # fmt: skip
+            getattr(binary, name).copy_(chance)
+        on = torch.einsum("vksh,s->vkh", own.categories(), torch.arange(256).to(own.root) / 255)
+        binary.smooth = 0.0
+        binary.category.copy_(torch.stack([1 - on, on], 2))
         twin.binary, twin.pictured, twin.circuit = True, True, binary
         return twin
 
@@ -125,7 +129,12 @@ def build(knobs: Knobs, facts: Facts) -> HCLT:
 def train(knobs: Knobs, model: HCLT, data: Data[Any], run: Run) -> None:
     circuit = model.circuit
     first = data.train.batch(0, min(len(data.train), 4 * knobs.batch, 4000))
-    circuit.begin(model.rows(first[0]), first[1] if circuit.classes > 1 else None, keyed(run.place.seed, "begin"))
+    circuit.begin(
+        model.rows(first[0]),
+        first[1] if circuit.classes > 1 else None,
+        keyed(run.place.seed, "begin"),
+        levels=model.pictured and not model.binary,
+    )
     free = Ascent(circuit) if knobs.method == "gradient" else None
     optimizer = torch.optim.Adam(free.parameters(), knobs.lr) if free else None
     kept = {"model": model} | ({"free": free, "optimizer": optimizer} if free else {})
@@ -157,14 +166,14 @@ def likelihood(model: HCLT, source: Any, most: int = 0) -> Float[Tensor, "N"]:
     return torch.cat(found)
 
 
-def hidden(row: Float[Tensor, "B C"], percent: float, seed: int) -> Float[Tensor, "B C"]:
+def hidden(row: Float[Tensor, "B C"], percent: int, seed: int) -> Float[Tensor, "B C"]:
     """The rows with `percent` of their columns hidden, drawn for each."""
     gone = torch.rand(row.shape, generator=keyed(seed, "hidden", len(row))).to(row.device) < percent / 100
     return row.masked_fill(gone, math.nan)
 
 
 @torch.no_grad()
-def wrong(model: HCLT, source: Any, percent: float, most: int = 0) -> tuple[int, int]:
+def wrong(model: HCLT, source: Any, percent: int, most: int = 0) -> tuple[int, int]:
     """How many examples get another class than theirs with `percent` of them hidden, and of how many."""
     missed = over = 0
     for number, batch in enumerate(source.sweep(ABREAST)):
@@ -176,8 +185,8 @@ def wrong(model: HCLT, source: Any, percent: float, most: int = 0) -> tuple[int,
 
 
 def shown(model: HCLT, data: Data[Any], seed: int) -> dict[str, Any]:
-    """Drawn by chance, not chosen: new pictures and completions; or the strangest rows of a table. And the errors with so
-    much hidden."""
+    """Drawn by chance, not chosen: new pictures and completions; or the strangest rows of a table. And the errors with
+    so much hidden."""
     found: dict[str, Any] = {}
     if model.circuit.classes > 1:
         rates = [wrong(model, data.valid, percent, 300) for percent in SHARES]
@@ -250,11 +259,10 @@ def use(model: HCLT, facts: Facts, items: Sequence[Media], *,
 
 PRESETS = {
     "quick": Knobs(),
-    "binary": Knobs(pixels="binary"),
-    "one": Knobs(by_class=False, states=32),
+    "grey": Knobs(pixels="grey", by_class=False, states=32, steps=120, smooth=1e-2),
     "gradient": Knobs(method="gradient", lr=0.05),
-    "table": Knobs(states=8, steps=200, batch=256),
-    "fashion": Knobs(by_class=False, states=32, steps=1500),
-    "paper": Knobs(by_class=False, states=128, steps=12_000),
+    "table": Knobs(states=4, steps=200, batch=256, smooth=1e-2),
+    "fashion": Knobs(pixels="grey", by_class=False, states=32, steps=1500, smooth=3e-3),  # for --data fashion
+    "paper": Knobs(pixels="grey", by_class=False, states=128, steps=12_000, smooth=3e-3),
 }
 system = System(Knobs, PRESETS, prepare, build, train, score, use, takes=(Image, Row), read=read)
