@@ -39,6 +39,7 @@ QUICK = {
     "lstm": (5.0, 0.8, 180.0),  # set before the first run: 8,000 of MNIST's rows, 128 units
     "lenet": (1.6, 0.3, 180.0),
     "zipcode": (8.0, 0.3, 200.0),  # percent of lines not right
+    "circuit": (8.0, 1.0, 180.0),  # percent of digits named by Bayes's rule; set before the first run
     "alexnet": (2.0, 0.3, 200.0),
     "speech": (30.0, 1.0, 200.0),  # percent of words wrong, of voices never heard; set before the first score
     "depth": (10.0, 1.0, 180.0),  # of three hidden layers, 3,000 weights; a prototype had 4.5 to 7.2 when this was set
