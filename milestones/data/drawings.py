@@ -141,9 +141,9 @@ def scores(artist: Artist, draw: Draw, data: Data[Labelled]) -> dict[str, Score]
 def class_of(facts: Facts, word: str, who: str) -> int:
     """The number of the class that a text names. UserError: no class was learned under this name."""
     labels, word = [str(label) for label in facts["labels"]], word.strip()
-    for same in (lambda a, b: a == b, lambda a, b: a.casefold() == b.casefold()):
+    for change in (str, str.casefold):  # as it is written, else whatever its capitals
         for number, label in enumerate(labels):
-            if same(label, word):
+            if change(label) == change(word):
                 return number
     known = ", ".join(labels) if len(labels) <= 20 else f"{', '.join(labels[:20])} ..."
     got = repr(word[:40]) if word else "an empty text"
@@ -180,6 +180,6 @@ def shown(artist: Artist, draw: Draw, data: Data[Labelled]) -> dict[str, Image]:
     words = [labels[k // EACH] if k % EACH == 0 else "" for k in range(len(sheet))]
     first = image[::EACH][:EACH]  # one of each class
     near = quality.nearest(learned, first)
-    pairs = [*(Image.of(one) for one in first), *(Image.of(learned[k]) for k in near.index.tolist())]
+    pairs = [*(Image.of(one) for one in first), *(Image.of(learned[k]) for k in near.row.tolist())]
     far = [*(["drawn"] * len(first)), *(f"{distance:.0f} away" for distance in near.distance.tolist())]
     return {"samples": mosaic(sheet, words, EACH), "nearest": mosaic(pairs, far, len(first))}

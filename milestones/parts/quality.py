@@ -74,7 +74,7 @@ class Nearest(NamedTuple):
     """The row that is nearest to each of others."""
 
     distance: Float[Tensor, "M"]  # root mean square over the columns
-    index: Int[Tensor, "M"]
+    row: Int[Tensor, "M"]
 
 
 def nearest(rows: Shaped[Tensor, "N ..."], to: Shaped[Tensor, "M ..."]) -> Nearest:

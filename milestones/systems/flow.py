@@ -37,7 +37,7 @@ from ..media import Curve, Image, Text, mosaic
 from ..parts.initial import he
 from ..parts.quality import Judge
 
-MOVES, GUIDANCE = 8, 1.5  # of the sampler, unless told otherwise
+MOVES, GUIDANCE = 4, 1.5  # of the sampler, unless told otherwise
 MOST_MOVES = 1000
 WAVES = 16  # frequencies that a time is told by
 TRIED = 10  # pictures of each class for the curve over the moves
@@ -75,6 +75,8 @@ class Block(nn.Module):
 class Velocity(nn.Module):
     """The direction from noise to picture, at any time between: levels from -1 to 1, time from 0 (noise) to 1."""
 
+    wave: Tensor
+
     def __init__(self, classes: int, channels: int, width: int, blocks: int, hidden: float) -> None:
         super().__init__()
         self.classes, self.hidden, told = classes, hidden, 4 * width
@@ -90,8 +92,9 @@ class Velocity(nn.Module):
         self.again = Block(2 * width, width, told)
         self.leave = nn.Conv2d(width, 4 * channels, 3, padding=1)
         he(self)
-        for block in (self.above, *self.below, self.again):
-            nn.init.zeros_(block.second.weight)  # a block begins as its shortcut
+        for block in self.modules():
+            if isinstance(block, Block):
+                nn.init.zeros_(block.second.weight)  # it begins as its shortcut
         nn.init.zeros_(self.leave.weight)
 
     def forward(self, x: Float[Tensor, "B C H W"], time: Float[Tensor, "B"], label: Int[Tensor, "B"]

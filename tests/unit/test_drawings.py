@@ -92,7 +92,11 @@ def test_copies_of_training_pictures_are_found(artist: Artist, digits: Data[Any]
 
 def test_an_artist_with_one_picture_covers_little(artist: Artist, digits: Data[Any]) -> None:
     one = digits.test.examples.image[:1]  # type: ignore[attr-defined]
-    found = scores(artist, lambda label, noise: one.expand(len(label), -1, -1, -1), digits)
+
+    def draw(label: Tensor, noise: Tensor) -> Tensor:
+        return one.expand(len(label), -1, -1, -1)
+
+    found = scores(artist, draw, digits)
     whole = scores(artist, in_turn(digits.train), digits)
     assert found["coverage"].value < 30 < whole["coverage"].value
     assert found["sample_accuracy"].value < 30

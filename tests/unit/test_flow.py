@@ -38,7 +38,8 @@ class Field(nn.Module):
 
     def __init__(self, at: Any) -> None:
         super().__init__()
-        self.at, self.asked = at, []
+        self.at = at
+        self.asked: list[tuple[int, float, list[int]]] = []
 
     def forward(self, x: Tensor, time: Tensor, label: Tensor) -> Tensor:
         self.asked.append((len(x), float(time[0]), label.tolist()))
@@ -60,22 +61,22 @@ def test_straight_paths_end_at_the_picture_whatever_the_moves(model: Flow) -> No
 @pytest.mark.parametrize("moves", [1, 2, 4, 8])
 def test_midpoint_rule_against_the_exact_path(model: Flow, moves: int) -> None:
     """dx/dt = -x: a move multiplies by 1 - h + h^2 / 2, in the limit by exp(-h)."""
-    model.net = Field(lambda x, t, label: -x)  # type: ignore[assignment]
+    model.net = field = Field(lambda x, t, label: -x)  # type: ignore[assignment]
     noise = torch.linspace(-1, 1, 2 * 784).view(2, 1, 28, 28)
     h = 1 / moves
     found = model.draw(torch.zeros(2).long(), noise, moves, 1.0).float() / 127.5 - 1
     assert (found - noise * (1 - h + h * h / 2) ** moves).abs().max() <= 0.51 / 127.5
     assert abs((1 - h + h * h / 2) ** moves - math.exp(-1)) < 0.14 * h * h
-    assert [time for _, time, _ in model.net.asked] == pytest.approx([k * h / 2 for k in range(2 * moves)])  # type: ignore[union-attr]
+    assert [time for _, time, _ in field.asked] == pytest.approx([k * h / 2 for k in range(2 * moves)])
 
 
 def test_guidance_goes_on_from_whatever_class_towards_the_class(model: Flow) -> None:
-    model.net = Field(lambda x, t, label: label.float().expand_as(x))  # type: ignore[assignment]
+    model.net = field = Field(lambda x, t, label: label.float().expand_as(x))  # type: ignore[assignment]
     x, label = torch.zeros(2, 1, 28, 28), torch.tensor([0, 2])
     for guidance in (0.0, 1.0, 1.5):
         found = model.velocity(x, 0.25, label, guidance)[:, 0, 0, 0]
         assert found.tolist() == pytest.approx([3 + guidance * (0 - 3), 3 + guidance * (2 - 3)])
-    asked = model.net.asked  # type: ignore[union-attr]
+    asked = field.asked
     assert [rows for rows, *_ in asked] == [4, 2, 4], "at 1 the class alone is asked for, which is half the work"
     assert asked[0][2] == [0, 2, 3, 3]
 

@@ -111,13 +111,14 @@ def test_each_learns_from_its_own_loss_alone(model: Gan, tmp_path: Path) -> None
     own.backward()
     assert all(weight.grad is None for weight in before[1].parameters()), "the critic's loss teaches the critic alone"
     for weight, then in zip(players[0].parameters(), before[0].parameters(), strict=True):
-        assert weight.requires_grad
+        assert weight.requires_grad and weight.grad is not None and then.grad is not None
         assert torch.allclose(weight.grad, then.grad, atol=1e-6)
         assert torch.allclose(weight, then - 0.1 * then.grad, atol=1e-6)
     deceiving = F.softplus(-players[0](false, some.label)).mean()  # the critic after its update
     assert float(terms["found"].detach()) == pytest.approx(float(deceiving.detach()), rel=1e-5)
     deceiving.backward()
     for weight, then in zip(players[1].parameters(), before[1].parameters(), strict=True):
+        assert then.grad is not None
         assert torch.allclose(weight, then - 0.1 * then.grad, atol=1e-6)
 
 

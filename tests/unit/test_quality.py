@@ -75,9 +75,9 @@ def test_nearest_against_a_loop(block: int, monkeypatch: pytest.MonkeyPatch) -> 
     to = torch.cat([torch.randint(256, (7, 1, 4, 4), generator=keyed("to")).byte(), rows[13:14]])
     found = nearest(rows, to)
     apart = np.array([[np.sqrt(((a.numpy().astype(float) - b.numpy()) ** 2).mean()) for b in rows] for a in to])
-    assert found.index.tolist() == apart.argmin(1).tolist()
+    assert found.row.tolist() == apart.argmin(1).tolist()
     assert np.allclose(found.distance.numpy(), apart.min(1), rtol=1e-6)
-    assert found.index[-1] == 13
+    assert found.row[-1] == 13
     assert found.distance[-1] == 0, "the same picture is at no distance at all"
 
 
