@@ -53,7 +53,7 @@ COMMANDS = {  # smaller than `quick` where its weights would take more than thei
     "logic": "logic --plan contiguous/float32/1",
     "driver": "driver --plan contiguous/float32/1",
     "vae": f"vae --hidden 200 {PLAIN}",
-    "made": f"made --hidden 200 {PLAIN}",
+    "made": f"made --hidden 200 --direct false {PLAIN}",
     "circuit": f"circuit --states 4 {PLAIN}",
     "gan": f"gan --width 16 {FAST}",
     "flow": f"flow --width 24 {FAST}",
