@@ -288,26 +288,6 @@ def test_learns_eight_examples_by_heart(name: str, tmp_path: Path) -> None:
     assert after["error"] == 0
 
 
-@pytest.mark.parametrize(("name", "most", "rate"), [("made", 0.5, 3e-2), ("vae", 6.0, 3e-3)])
-def test_eight_pictures_get_all_the_chance_there_is(name: str, most: float, rate: float, tmp_path: Path) -> None:
-    """Log 8 nats a picture is the least there can be of eight different ones: exactly, and so also as a bound."""
-    system = page(find(name)).system
-    place = Place(torch.device("cpu"), 0)
-    data: Data[Any] = system.prepare(system.presets["quick"], place)
-    batch = next(data.train.sweep(8))
-    black = batch._replace(image=(batch.image > 127).to(torch.uint8) * 255)
-    eight: Any = Held(black, place, "eight", "train")
-    model = system.build(system.presets["quick"], data.facts)
-    before = evaluate(model, system.loss, eight)["loss"]
-    with Run(tmp_path, place, plan="exact") as run:
-        optimizer = torch.optim.Adam(model.parameters(), rate)  # 784 biases must become large, each by steps of it
-        fit(model, system.loss, eight, run, steps=1500, batch=8, optimizer=optimizer, schedule=cosine(1500))
-    after = [evaluate(model, system.loss, eight)["loss"], system.score(
-        system.presets["quick"], model, data._replace(test=eight), place)["nll"].value]  # fmt: skip
-    assert before > 500
-    assert all(np.log(8) - 0.01 <= nats <= np.log(8) + most for nats in after), after
-
-
 def test_captions_tells_eight_pictures_by_heart(tmp_path: Path) -> None:
     """Each with a sentence that is true of it: of several that are, any."""
     system = page(find("captions")).system
