@@ -121,10 +121,11 @@ def told(words: list[str], seed: int, quick: bool) -> Value:
     own, other, valid = (likelihoods(trained.model, nats, source, most)[:most]
                          for source in (fashion.test, digits.test, fashion.valid))  # fmt: skip
     sizes = [complexity(source.examples.image[:most]) for source in (fashion.test, digits.test)]
+    tested = digits.test.name.split(",")[0]
     return {
         "auroc": auroc(own, other), "auroc_typical": auroc(atypical(own, valid), atypical(other, valid)),
         "auroc_complexity": auroc(own - sizes[0], other - sizes[1]), "foreign": done["foreign"],
-        "seconds": done["seconds"], "data": f"{fashion.test.name} against {digits.test.name}, {len(own):,} each",
+        "seconds": done["seconds"], "data": f"{fashion.test.name} against digits of {tested}, {len(own):,} each",
     }  # fmt: skip
 
 

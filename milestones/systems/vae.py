@@ -268,7 +268,7 @@ def use(model: VAE, facts: Facts, images: Sequence[Image], *,
 
 PRESETS = {
     "quick": Knobs(),
-    "grey": Knobs(pixels="grey", steps=4500),
+    "grey": Knobs(pixels="grey", steps=2000),
     "plane": Knobs(latent=2),
     "classes": Knobs(conditional=True, scored=50),
     "weighted": Knobs(samples=5, steps=3000),
