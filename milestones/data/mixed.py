@@ -87,7 +87,7 @@ def _empty(cell: object) -> bool:
 
 
 def coarse(value: Float[Tensor, "N C"], sizes: Sequence[int], bins: int) -> tuple[Tensor, list[int]]:
-    """Codes "N C" for the structure alone, -1 where missing, and how many each column has: numbers by their quantiles."""
+    """Codes "N C" for the structure alone, -1 where missing, and how many each has: numbers by their quantiles."""
     codes, found = value.nan_to_num(-1).long(), []
     for column, size in enumerate(sizes):
         if not size:

@@ -51,9 +51,9 @@ class Knobs(Config):
     by_class: bool = Field(
         default=True, description="a circuit a class, with one tree; off: one alone, which names none"
     )
-    states: int = Field(default=8, ge=1, le=512, description="hidden states of each column (and class)")
+    states: int = Field(default=16, ge=1, le=512, description="hidden states of each column (and class)")
     method: Literal["em", "gradient"] = Field(default="em", description="learn by counts, or by Adam on slopes")
-    steps: int = Field(default=300, ge=1, description="updates")
+    steps: int = Field(default=250, ge=1, description="updates")
     batch: int = Field(default=500, ge=1, description="pictures or rows per update")
     lr: float = Field(default=0.3, gt=0, le=1, description="of em, the share of the counts that a batch replaces, at "
                       "first; it falls to a tenth. Of gradient, Adam's step size")  # fmt: skip
@@ -250,7 +250,7 @@ def use(model: HCLT, facts: Facts, items: Sequence[Media], *,
             strange = verdict(-model(input[None]).logsumexp(1), model.usual, how)[0]
             answer = in_picture(model.circuit, row, facts, hide, samples, keyed(seed, "completed"))
             found.append({**answer, **{name: value for name, value in strange.items() if name != "answer"},
-                          "seen": Image(input.numpy())})  # fmt: skip
+                          "seen": Image.of(input)})  # fmt: skip
         else:
             new = ", ".join(unknown_categories(facts, [item]))
             found.append(in_row(model.circuit, row, facts, model.usual) | ({"never_seen": Text(new)} if new else {}))

@@ -1,5 +1,5 @@
-"""Tables with gaps, as the circuit reads them: what is missing stays missing, what was never seen is said, and bad cells
-are named."""
+"""Tables with gaps, as the circuit reads them: what is missing stays missing, what was never seen is said, and
+bad cells are named."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def place(path: Path, target: str) -> Place:
 
 
 def flats(path: Path, n: int = 300) -> Path:
-    """Flats: size (a tenth missing), town (some missing), always one country, nothing in `blank`, price, and a kind that
-    size and town tell."""
+    """Flats: size (a tenth missing), town (some missing), always one country, nothing in `blank`, price, and a kind
+    that size and town tell."""
     rng = np.random.default_rng(0)
     lines = ["size,town,country,blank,price,kind"]
     for i in range(n):
