@@ -1,7 +1,7 @@
 """Seconds an epoch of one hidden Chow-Liu tree as one of three learns it; run by circuit.py, one process a measurement.
 
 Standard input is a JSON object: who (ours, spflow, cirkit), folder (of the IDX files), states, batch, batches (timed),
-threads. The last line printed is a JSON object: seconds of each batch, of an epoch of 60,000 pictures by the middle one,
+threads. The last line printed is a JSON object: seconds of each batch, of an epoch of 60,000 pictures by the median,
 and -log p of the last batch. Each starts from weights of its own: equal likelihood of equal weights is a unit test's.
 
 All get the tree that `milestones` finds in the same 4,000 pictures, categorical leaves of 256 levels, as many states,

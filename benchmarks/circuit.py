@@ -4,7 +4,7 @@
 
 `speed`: seconds an epoch of Fashion-MNIST (256 levels, 32 states, batches of 256), the same tree, pictures, float32 and
 cores in one environment, the three by turns (_circuits.py says what each does); a peer that is not installed is said to
-be missing. Each learns by its own rule from its own first weights, so their likelihoods are printed, not compared. SPFlow
+be missing. Each learns by its own rule from its own first weights, so likelihoods are printed, not compared. SPFlow
 learns from all rows at once: here it makes one step a batch.
 
 `digits`, `grey`, `fashion`: trainings as a user has them, scored once on test. The published 3.34 bits of Fashion-MNIST
