@@ -9,7 +9,8 @@ float32, and the same batches of pictures in memory.
 
     ours     a step of expectation maximisation on running counts
     spflow   spflow.zoo.hclt builds a module an edge of the tree; expectation_maximization, one step a batch
-    cirkit   the tree as a region graph ("cp" layers), compiled folded and optimised, log-sum-exp; Adam 0.01
+    cirkit   the tree as a region graph ("cp" layers), compiled folded and optimised, log-sum-exp; Adam 0.01; its
+             cut of log p at -708 nats is lifted
 """
 
 from __future__ import annotations
@@ -66,10 +67,12 @@ def spflow(ask: dict[str, Any], image: torch.Tensor, parent: list[int]) -> Any:
 
 
 def cirkit(ask: dict[str, Any], image: torch.Tensor, parent: list[int]) -> Any:
+    from cirkit.backend.torch import semiring
     from cirkit.pipeline import PipelineContext
     from cirkit.templates.region_graph.algorithms.utils import tree2rg
     from cirkit.templates.utils import Parameterization, name_to_input_layer_factory, parameterization_to_factory
 
+    semiring.LOG_CLAMP_MIN = -1e30  # 0.3.1 cuts log p at -708 nats, so that nothing could be learned of these pictures
     weights = parameterization_to_factory(Parameterization(activation="softmax", initialization="normal"))
     symbolic = tree2rg(np.array(parent)).build_circuit(
         input_factory=name_to_input_layer_factory("categorical", num_categories=256), sum_product="cp",
