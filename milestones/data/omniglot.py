@@ -16,7 +16,7 @@ from torch import Tensor
 from ..core.errors import UserError
 from ..core.source import Data, Facts, Held, Place, keyed
 from ..media.image import SUFFIXES, Image
-from ..media.ink import FAINTEST, at_work, contrast, laid_out, levels, otsu, pieces, unruled, widened
+from ..media.ink import FAINTEST, at_work, contrast, laid_out, levels, otsu, pieces, widened
 from ..parts.distort import distort
 from .listing import entries, subfolders
 from .splits import SPLITS
@@ -123,8 +123,8 @@ def sheets(ink: np.ndarray) -> UInt8[np.ndarray, "N h w"]:
 
 
 def laid(level: np.ndarray) -> UInt8[np.ndarray, "h w"]:
-    """Ink levels "H W" from 0 to 1: the box around the ink scaled to the sheet, thin pens widened, its centre of mass in
-    the middle. Where on its paper something was drawn, and how large, is not what it is."""
+    """Ink levels "H W" from 0 to 1: the box around the ink scaled to the sheet, thin pens widened, its centre of mass
+    in the middle. Where on its paper something was drawn, and how large, is not what it is."""
     rows, columns = np.flatnonzero(level.max(1) > 0.05), np.flatnonzero(level.max(0) > 0.05)
     level = level[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return laid_out(widened(level, BOX, SIDE), SIDE, BOX)
@@ -137,9 +137,8 @@ def seen(images: Sequence[Image]) -> UInt8[Tensor, "B 1 h w"]:
 
 
 def _ink(image: Image) -> np.ndarray:
-    """The levels of a picture's ink; ruled lines and specks are left out."""
+    """The levels of a picture's ink; specks are left out. Ruled lines are not: a long straight stroke looks the same."""
     ink, noise = contrast(at_work(image))
-    ink = unruled(ink, noise)
     peak = float(np.percentile(ink, 99.6))
     if peak < 0.5 * float(ink.max()):  # very little ink: its darkest pixels are rarer than that
         peak = float(np.sort(ink, axis=None)[-max(4, ink.size // 1500) :].mean())
