@@ -137,7 +137,7 @@ def seen(images: Sequence[Image]) -> UInt8[Tensor, "B 1 h w"]:
 
 
 def _ink(image: Image) -> np.ndarray:
-    """The levels of a picture's ink; specks are left out. Ruled lines are not: a long straight stroke looks the same."""
+    """The levels of a picture's ink; specks are left out. Ruled lines stay: a long straight stroke looks the same."""
     ink, noise = contrast(at_work(image))
     peak = float(np.percentile(ink, 99.6))
     if peak < 0.5 * float(ink.max()):  # very little ink: its darkest pixels are rarer than that
