@@ -25,7 +25,7 @@ from milestones.verbs.execute import Order, begin, go_on
 Fork = Callable[..., Any]
 REFUSED = {  # page: why
     **dict.fromkeys(
-        ("descent", "mdp", "reinforce", "ppo", "dqn", "pqn", "worldmodel", "driver", "alphazero"),
+        ("descent", "mdp", "reinforce", "ppo", "dqn", "pqn", "worldmodel", "driver", "alphazero", "gan", "circuit"),
         "whose answers are classes or numbers, got a page without a `loss`",
     ),
     **dict.fromkeys(
@@ -36,6 +36,7 @@ REFUSED = {  # page: why
             "dynamics",
             "eeg",
             "fewshot",
+            "flow",
             "frames",
             "gpt",
             "lstm",
