@@ -74,6 +74,7 @@ TIMELINE = (
         "imagined movements are read from the brain, end to end",
         "milestones.systems.eeg",
     ),
+    Entry("fewshot", 2017, "a class is known from one example, by a net that compares", "milestones.systems.fewshot"),
     Entry("ppo", 2017, "a policy learns in small safe steps, from poles to Pong", "milestones.systems.ppo"),
     Entry("scenes", 2017, "what is too large for its scene is missed, by people", "milestones.systems.scenes"),
     Entry("transformer", 2017, "attention alone translates, without recurrence", "milestones.systems.transformer"),

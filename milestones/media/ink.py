@@ -31,7 +31,7 @@ def find_ink(image: Image, side: int = 28, box: float | None = None) -> np.ndarr
     rows, columns = np.flatnonzero(level.max(1) > 0.05), np.flatnonzero(level.max(0) > 0.05)
     level = level[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     level = widened(level, box, side)
-    return _laid_out(level, side, box)
+    return laid_out(level, side, box)
 
 
 def _found(work: np.ndarray, inside: bool = False) -> tuple[np.ndarray, float, np.ndarray]:
@@ -344,7 +344,7 @@ def _grown(level: np.ndarray, square: bool) -> np.ndarray:
     return wide
 
 
-def _laid_out(level: np.ndarray, side: int, box: float) -> np.ndarray:
+def laid_out(level: np.ndarray, side: int, box: float) -> np.ndarray:
     """The crop scaled to the box and centred by mass."""
     height, width = level.shape
     scale = box / max(height, width)

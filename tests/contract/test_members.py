@@ -35,6 +35,7 @@ REFUSED = {  # page: why
             "depth",
             "dynamics",
             "eeg",
+            "fewshot",
             "flow",
             "frames",
             "gpt",

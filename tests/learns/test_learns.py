@@ -62,6 +62,8 @@ QUICK = {
     "made": (110.0, 78.0, 180.0),  # set before the first score
     "resnet": (1.2, 0.15, 200.0),
     "eeg": (30.0, 2.0, 180.0),  # percent of trials of four classes, in a later session of made heads
+    # percent of the 20 official runs, the bound; with so few alphabets under 4.2 would be news
+    "fewshot": (25.0, 4.0, 180.0),
     "scenes": (12.0, 0.5, 180.0),  # percent of scenes at the scale that fits; a prototype had 6 when this was set
     "transformer": (10.0, 0.0, 200.0),  # as the translator, on the same sentences
     "charrnn": (160.0, 60.0, 180.0),  # hundredths of a nat a character, as gpt; set before the first score
