@@ -46,6 +46,8 @@ TIMELINE = (
     Entry("lstm", 1997, "a net that learns over hundreds of steps what to keep", "milestones.systems.lstm"),
     Entry("lenet", 1998, "convolutional nets beat hand-made features at reading", "milestones.systems.lenet"),
     Entry("zipcode", 1998, "whole numbers are read without cutting them into digits", "milestones.systems.zipcode"),
+    Entry("autoencoder", 2006, "a few numbers that give a picture back", "milestones.systems.autoencoder"),
+    Entry("dbn", 2006, "layers that learn without labels give a deep net its start", "milestones.systems.dbn"),
     Entry("alexnet", 2012, "large convolutional nets recognise photographs", "milestones.systems.alexnet"),
     Entry("charrnn", 2013, "a recurrent net writes a text, character by character", "milestones.systems.charrnn"),
     Entry("dqn", 2013, "a net plays from the screen and the score alone", "milestones.systems.dqn"),
