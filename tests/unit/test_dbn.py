@@ -16,7 +16,7 @@ from milestones.core.run import Run
 from milestones.core.source import Data, Held, Place
 from milestones.data import Labelled
 from milestones.media import Image
-from milestones.parts.boltzmann import exact
+from milestones.parts.boltzmann import MOST, exact
 from milestones.parts.likelihood import importance
 from milestones.systems import dbn
 from milestones.systems.dbn import DBN, Knobs, below, checked, linear, nats, stacked, system, terms
@@ -30,7 +30,8 @@ def made(*hidden: int, side: int = 2, spread: float = 0.8) -> DBN:
     with torch.no_grad():
         for weight in model.machines.parameters():
             weight.copy_(spread * torch.randn(weight.shape))
-        model.partition.copy_(torch.tensor([exact(model.machines[-1])] * 3, dtype=torch.float64))
+        if min(model.machines[-1].weight.shape) <= MOST:
+            model.partition.copy_(torch.tensor([exact(model.machines[-1])] * 3, dtype=torch.float64))
     return model.eval()
 
 
