@@ -50,9 +50,9 @@ class Knobs(Config):
         default=(500, 250), max_length=8, description="units of the layers on the way to the code, and back"
     )
     code: int = Field(default=30, ge=1, le=1024, description="numbers of the code; with 2 it is shown as it is")
-    pretrain: int = Field(default=800, ge=0, description="updates of each layer's Boltzmann machine; 0: none is made")
+    pretrain: int = Field(default=1000, ge=0, description="updates of each layer's Boltzmann machine; 0: none is made")
     pretrain_lr: float = Field(default=0.1, gt=0, description="its step size at the beginning")
-    steps: int = Field(default=2800, ge=1, description="optimiser updates of the whole net")
+    steps: int = Field(default=5000, ge=1, description="optimiser updates of the whole net")
     batch: int = Field(default=100, ge=1, description="pictures per update")
     lr: float = Field(default=2e-3, gt=0, description="Adam's step size at its peak")
     average: float = Field(default=0.99, ge=0, lt=1, description="decay of the mean of the weights; 0: none is kept")

@@ -10,7 +10,17 @@ import torch
 from torch import Tensor
 
 from milestones.parts.boltzmann import (
-    RBM, SHARES, Chains, annealed, contrast, exact, gibbs, log_odds, partition, stepping, temperatures,
+    RBM,
+    SHARES,
+    Chains,
+    annealed,
+    contrast,
+    exact,
+    gibbs,
+    log_odds,
+    partition,
+    stepping,
+    temperatures,
 )  # fmt: skip
 
 
@@ -78,7 +88,7 @@ def test_chances_of_one_layer_given_the_other() -> None:
 @torch.no_grad()
 def test_linear_units_are_integrated() -> None:
     of = machine(3, 2, linear=True)
-    grid = torch.linspace(-12, 12, 1201).double()
+    grid = torch.linspace(-12, 12, 1201, dtype=torch.float64)
     width = float(grid[1] - grid[0])
     h = torch.cartesian_prod(grid, grid)
     for v in states(3):
