@@ -61,7 +61,7 @@ class Knobs(Config):
     scored: int = Field(default=20, ge=1, le=10_000, description="importance samples a test picture")
     steps: int = Field(default=1600, ge=1, description="optimiser updates of the classifier")
     batch: int = Field(default=100, ge=1, description="pictures per update")
-    lr: float = Field(default=1e-3, gt=0, description="the classifier's step size at its peak")
+    lr: float = Field(default=3e-3, gt=0, description="the classifier's step size at its peak")
     average: float = Field(default=0.99, ge=0, lt=1, description="decay of the mean of its weights; 0: none is kept")
 
 
