@@ -121,8 +121,13 @@ def loss(model: Autoencoder, batch: Labelled) -> dict[str, Tensor]:
     """Cross-entropy of what comes back with what went in, in nats a picture, mean over the batch; and the squared error
     of a pixel."""
     said, want = model(batch.image), pixels(batch.image)
-    cost = F.binary_cross_entropy_with_logits(said, want, reduction="none").sum(1).mean()
-    return {"loss": cost, "reconstruction": (said.sigmoid() - want).square().mean()}
+    gap = (said.sigmoid() - want).square().mean()
+    return {"loss": cross_entropy(said, want).mean(), "reconstruction": gap}
+
+
+def cross_entropy(said: Float[Tensor, "B P"], want: Float[Tensor, "B P"]) -> Float[Tensor, "B"]:
+    """Of logits with levels from 0 to 1, in nats a picture."""
+    return F.binary_cross_entropy_with_logits(said, want, reduction="none").sum(1)
 
 
 def pretrain(knobs: Knobs, model: Autoencoder, data: Data[Labelled], run: Run) -> None:
