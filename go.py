@@ -61,8 +61,11 @@ def ready(name: str, files: tuple[str, ...]) -> bool:
         return False
 
 
-def environment(name: str, files: tuple[str, ...], phases: list[tuple[str, list[str]]]) -> str:
-    """The Python of environment `name`, made and filled by pip's `phases` unless its stamp is right."""
+def environment(
+    name: str, files: tuple[str, ...], phases: list[tuple[str, list[str]]], last: tuple[str, list[str]] | None = None
+) -> str:
+    """The Python of environment `name`, made and filled by pip's `phases` and then by words for its Python (`last`),
+    unless its stamp is right."""
     if ready(name, files):
         return python_in(name)
     with open(os.path.join(ROOT, name + ".lock"), "w") as lock:
@@ -75,11 +78,13 @@ def environment(name: str, files: tuple[str, ...], phases: list[tuple[str, list[
                 say("waiting for another ./go that is installing")
                 fcntl.flock(lock, fcntl.LOCK_EX)
         if not ready(name, files):
-            install(name, files, phases)
+            install(name, files, phases, last)
     return python_in(name)
 
 
-def install(name: str, files: tuple[str, ...], phases: list[tuple[str, list[str]]]) -> None:
+def install(
+    name: str, files: tuple[str, ...], phases: list[tuple[str, list[str]]], last: tuple[str, list[str]] | None
+) -> None:
     folder, python, began = os.path.join(ROOT, name), python_in(name), time.monotonic()
     stamp = os.path.join(folder, "go.stamp")
     if os.path.exists(stamp):
@@ -94,6 +99,9 @@ def install(name: str, files: tuple[str, ...], phases: list[tuple[str, list[str]
     for text, words in phases:
         say(text)
         phase(name, [python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check", *words])
+    if last:
+        say(last[0])
+        phase(name, [python, *last[1]])
     with open(stamp, "w") as file:
         file.write(fingerprint(name, files))
     say(f"{name} is ready ({time.monotonic() - began:.0f} s)")
@@ -153,7 +161,7 @@ def project() -> str:
         (f"installing {pinned('torch')} (the large one)", ["torch", "setuptools", "-c", "constraints.txt"]),
         ("installing milestones, its extras and its tools",
          ["--no-build-isolation", "-e", ".[all,dev]", "-c", "constraints.txt"]),
-    ])  # fmt: skip
+    ], ("compiling the rules of connect four", ["-m", "milestones", "use", "alphazero", "4453"]))  # fmt: skip
 
 
 def split(words: list[str], known: tuple[str, ...], kind: str) -> tuple[list[str], bool, list[str]]:

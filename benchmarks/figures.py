@@ -41,7 +41,8 @@ ELSEWHERE = {"adversarial": "nets", "scenes": "pages"}  # pages with a benchmark
 SEQUENCES = ("dynamics", "lstm", "sounds", "speech", "translator", "captions", "frames", "eeg", "transformer")
 SHIPPED = {"shipped": SEQUENCES, "shipped_texts": ("gpt", "charrnn", "words", "vectors", "memory", "logic", "stack"),
            "shipped_worlds": ("reinforce", "ppo", "dqn", "pqn", "worldmodel", "driver"),
-           "shipped_games": ("alphazero",)}  # fmt: skip
+           "shipped_games": ("alphazero",),
+           "shipped_drawn": ("circuit", "gan", "vae", "made", "flow")}  # fmt: skip
 WIDTH, INDENT, MOST_LINES = 110, 12, 5
 TITLES = {
     "keras-tensorflow": "Keras (TensorFlow)",
@@ -271,6 +272,8 @@ def searching(found: Value) -> str:
         "bare/puct, 256 games, avx2": "bare tree, PUCT, one core, held to AVX2",
         "play/native, bfloat16": "self-play, bfloat16", "play/native, float32": "self-play, float32",
         "play/avx2, float32": "self-play, float32, held to AVX2",
+        "play/go7, bfloat16": "self-play of go on 7 x 7, bfloat16",
+        "play/go7, avx2, float32": "self-play of go on 7 x 7, float32, held to AVX2",
         "bare/openspiel, C++": "OpenSpiel's bare tree in C++, random games for a net, one core",
         "bare/openspiel, Python": "OpenSpiel's bare tree in Python, one core",
         "bare/alpha-zero-general": "alpha-zero-general's bare tree, one core",
@@ -396,6 +399,7 @@ def ensemble(found: Value) -> str:
 
 TRAINED = {
     "cifar": "`resnet --preset photos-long`, {steps:,} updates",
+    "longest": "`resnet --preset photos-longest`, {steps:,} updates",
     "wide": "`resnet` at width 64, 60 updates",
     "large": "`alexnet` at 224 pixels, batch 64",
 }

@@ -3,11 +3,12 @@ alpha-zero-general.
 
     ./go bench search [--repeats 3] [--only NAME ...] [--quick] [--fresh]
 
-Connect four throughout. `bare`: the tree with a net that knows nothing (all moves alike, value 0), by each rule, on one
-core, all in: descent, rules, priors, values going up. Beside it OpenSpiel's MCTSBot in C++, whose one evaluator that
-can be had from Python plays a random game to its end, its MCTSBot in Python with such a net, and alpha-zero-general's
-search. `play`: whole self-play with a residual net of 4 blocks of 48 channels and 64 simulations a move, ours with 256
-games in one process, peers with one process a core, each asking the net for one position at a time as they do.
+Connect four, but for `go7`: whole self-play of go on 7 x 7 as on connect four, ours alone. `bare`: the tree with a
+net that knows nothing (all moves alike, value 0), by each rule, on one core, all in: descent, rules, priors, values
+going up. Beside it OpenSpiel's MCTSBot in C++, whose one evaluator that can be had from Python plays a random game to
+its end, its MCTSBot in Python with such a net, and alpha-zero-general's search. `play`: whole self-play with a
+residual net of 4 blocks of 48 channels and 64 simulations a move, ours with 256 games in one process, peers with one
+process a core, each asking the net for one position at a time as they do.
 
     openspiel            its Python AlphaZero: MCTSBot, AlphaZeroEvaluator and its own net under flax (documented), or
                          our net in PyTorch in place of that one (tuned)
@@ -15,7 +16,7 @@ games in one process, peers with one process a core, each asking the net for one
                          board, and our net in PyTorch
 
 Native and held to AVX2. Targets: 1,000,000 simulations/s a core bare; 60,000/s of self-play in bfloat16, 12,000 held to
-AVX2; 20 times OpenSpiel and 5 times alpha-zero-general.
+AVX2; 20 times OpenSpiel and 5 times alpha-zero-general; 15,000/s of go in bfloat16.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ PLAY = {
     "native, bfloat16": {"who": "play", "precision": "bfloat16"},
     "native, float32": {"who": "play", "precision": "float32"},
     "avx2, float32": {"who": "play", "precision": "float32", "env": NARROW},
+    "go7, bfloat16": {"who": "play", "precision": "bfloat16", "game": "go7"},
+    "go7, avx2, float32": {"who": "play", "precision": "float32", "game": "go7", "env": NARROW},
 }
 PLAY_PEERS = {
     "openspiel, documented": {"who": "spiel-flax"},
@@ -62,7 +65,7 @@ PLAY_PEERS = {
     "alpha-zero-general, tuned": {"who": "general-torch"},
 }
 PACKAGES = ("open_spiel", "numba", "jax", "flax")
-TARGETS = {"bare": 1e6, "play/native, bfloat16": 6e4, "play/avx2, float32": 1.2e4}
+TARGETS = {"bare": 1e6, "play/native, bfloat16": 6e4, "play/avx2, float32": 1.2e4, "play/go7, bfloat16": 1.5e4}
 TIMES = {"openspiel": 20.0, "alpha-zero-general": 5.0}
 
 
@@ -120,8 +123,8 @@ def play(question: Value) -> Value:
 
     torch.manual_seed(0)
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    game = game_of("connect_four")
-    net = player(Tower(game.facts["shape"], 7, BLOCKS, CHANNELS), question["precision"])
+    game = game_of(question.get("game", "connect_four"))
+    net = player(Tower(game.facts["shape"], game.facts["actions"], BLOCKS, CHANNELS), question["precision"])
     world, done = SelfPlay(game, GAMES, -(-GAMES // threads), 0, Course()), []
     answer = search.Tree.answer
 
@@ -453,7 +456,9 @@ def main() -> int:
     if args.quick:
         args.repeats, args.seconds = 1, 1.0
     python = peers_python()
-    games = [ROOT / f"milestones/worlds/games/{name}.py" for name in ("game", "connect_four", "selfplay", "thinking")]
+    games = [
+        ROOT / f"milestones/worlds/games/{name}.py" for name in ("game", "connect_four", "go", "selfplay", "thinking")
+    ]
     files = [*project("alphazero"), *games, Path(__file__)]
     results = Results(
         "search", files, python, args.fresh, args.quick, targets={**TARGETS, **TIMES}, peers=peers_of(python)

@@ -52,6 +52,11 @@ COMMANDS = {  # smaller than `quick` where its weights would take more than thei
     "sounds": f"sounds {PLAIN}",
     "logic": "logic --plan contiguous/float32/1",
     "driver": "driver --plan contiguous/float32/1",
+    "vae": f"vae --hidden 200 {PLAIN}",
+    "made": f"made --hidden 100 {PLAIN}",
+    "circuit": f"circuit --states 4 {PLAIN}",
+    "gan": f"gan --width 16 {FAST}",
+    "flow": f"flow --width 24 {FAST}",
     "alphazero": "alphazero --steps 1500 --plan channels_last/bfloat16/1",
     "frames": f"frames {PLAIN}",
     "captions": "captions --plan contiguous/float32/1",
@@ -77,7 +82,7 @@ COMMANDS = {  # smaller than `quick` where its weights would take more than thei
     },
 }
 EMBEDDED = {"zipcode"}  # would learn from a data set that may not be shipped, if it were found
-MOST = 32_000_000  # bytes of all: about one megabyte a page
+MOST = 42_000_000  # bytes of all: about one megabyte a page
 LINES, VITALS, SHOWS = 150, 6, 24_000  # lines of curves, of vitals; bytes of samples
 FILES = ("config.json", "facts.json", "plan.json", "env.json", "status.json", "report.json", "weights.safetensors")
 

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from _results import Results, project
 from digits import train
-from measure import ROOT, Value, ask, ratios, say, spread, table
+from measure import ROOT, Value, ask, peers_python, ratios, say, spread, table
 from photos import unpacked
 
 COUNT, BATCH, WARM, STEPS = 4000, 128, 10, 50
@@ -177,14 +177,12 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=2, help="ours and the peer in turns, so many times")
     parser.add_argument("--fresh", action="store_true", help="measure again what was measured already")
     args: Any = parser.parse_args()
-    python = ROOT / ".venv-peers" / "bin" / "python"
-    if not python.exists():
-        sys.exit("expected the peers' environment .venv-peers, found none. Run ./go bench throughput")
+    python = peers_python()
     path = pictures(Path(tempfile.gettempdir(), "milestones-throughput.npz"))
-    results = Results("throughput", [*project("resnet"), Path(__file__)], str(python), args.fresh, targets=TARGETS)
+    results = Results("throughput", [*project("resnet"), Path(__file__)], python, args.fresh, targets=TARGETS)
     ours = ["train", "resnet", "--preset", "photos", "--width", "64", "--average", "0", "--data", str(path),
             "--steps", str(WARM + STEPS)]  # fmt: skip
-    words = [str(python), str(Path(__file__).resolve()), "--peer"]
+    words = [python, str(Path(__file__).resolve()), "--peer"]
     for column in TARGETS:
         for who in PEERS:
             env = {"KERAS_BACKEND": who.partition("-")[2] or "torch", "PYTHONPATH": os.pathsep.join([str(ROOT)])}

@@ -48,12 +48,16 @@ TIMELINE = (
     Entry("zipcode", 1998, "whole numbers are read without cutting them into digits", "milestones.systems.zipcode"),
     Entry("autoencoder", 2006, "a few numbers that give a picture back", "milestones.systems.autoencoder"),
     Entry("dbn", 2006, "layers that learn without labels give a deep net its start", "milestones.systems.dbn"),
+    Entry(
+        "circuit", 2011, "whatever is asked of its pictures or rows is answered exactly", "milestones.systems.circuit"
+    ),
     Entry("alexnet", 2012, "large convolutional nets recognise photographs", "milestones.systems.alexnet"),
     Entry("charrnn", 2013, "a recurrent net writes a text, character by character", "milestones.systems.charrnn"),
     Entry("dqn", 2013, "a net plays from the screen and the score alone", "milestones.systems.dqn"),
     Entry("speech", 2013, "speech is written down, with no alignment given", "milestones.systems.speech"),
     Entry("vectors", 2013, "words become vectors, and near ones mean the like", "milestones.systems.vectors"),
     Entry("depth", 2014, "what depth is worth at equal weights, and how a deep net starts", "milestones.systems.depth"),
+    Entry("gan", 2014, "a net learns to draw by deceiving another", "milestones.systems.gan"),
     Entry("memory", 2014, "a net with a memory learns a procedure, and carries it on", "milestones.systems.memory"),
     Entry("translator", 2014, "a net translates, and learns what to look at", "milestones.systems.translator"),
     Entry("vae", 2014, "pictures are drawn from a few causes, learned without labels", "milestones.systems.vae"),
@@ -79,6 +83,7 @@ TIMELINE = (
     Entry("worldmodel", 2018, "few real steps, by thinking ahead in a learned world", "milestones.systems.worldmodel"),
     Entry("gpt", 2018, "a net that foretells the next token continues any text", "milestones.systems.gpt"),
     Entry("logic", 2018, "digits are learned from sums, with a program that adds", "milestones.systems.logic"),
+    Entry("flow", 2023, "noise flows into pictures of a wanted class, in few steps", "milestones.systems.flow"),
     Entry("pqn", 2025, "many games at once replace the memory of old moments", "milestones.systems.pqn"),
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -45,6 +46,17 @@ def shared_data() -> Callable[[str], Path]:
         pytest.skip(reason)
 
     return path
+
+
+@pytest.fixture(scope="session")
+def gnugo() -> str:
+    """The path of GNU Go. Where it is missing: skip with the command; in CI fail."""
+    if found := shutil.which("gnugo") or shutil.which("gnugo", path="/usr/games"):
+        return found
+    reason = "GNU Go is needed: sudo apt-get install gnugo"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 @pytest.fixture

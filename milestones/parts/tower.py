@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, UInt8
@@ -72,16 +72,26 @@ class Block(nn.Module):
         return self.second(self.first(x, self.pool(whole)[:, :, None, None]), past=x)
 
 
+class Heads(NamedTuple):
+    """All that a tower says of a board."""
+
+    moves: Float[Tensor, "B A"]  # scores of moves
+    wdl: Float[Tensor, "B 3"]  # of the mover's win, draw and loss
+    owner: Float[Tensor, "B P"]  # logits that each point will be the mover's in the end; no points: "B 0"
+    score: Float[Tensor, "B"]  # points by which the mover will own more, as a part of the board; of none 0
+
+
 class Tower(nn.Module):
     """Takes planes "B C H W", uint8 to `levels`; gives scores of `actions` moves and of the mover's win, draw and loss.
 
     Without `batch` normalisation each block begins as the identity, so that signals keep their size (Zhang, Dauphin &
     Ma 2019). Each point has a bias of its own, since the worth of a point may depend on where it lies. Every
     `pooled`-th block pools over the board (0: none). Where moves are points, or points and a pass, the policy is a map.
+    `counted`: it also learns whose each point will be, and by how much (Wu 2019, section 3.4.2); a player says neither.
     """
 
     def __init__(self, shape: Sequence[int], actions: int, blocks: int, channels: int, pooled: int = 2,
-                 batch: bool = False, levels: float = 1.0) -> None:  # fmt: skip
+                 batch: bool = False, levels: float = 1.0, counted: bool = False) -> None:  # fmt: skip
         super().__init__()
         planes, rows, columns = shape
         points = rows * columns
@@ -97,21 +107,35 @@ class Tower(nn.Module):
         self.map = nn.Conv2d(HEAD, 1, 1) if actions in (points, points + 1) else None
         rest = actions if self.map is None else actions - points  # moves that are no points
         self.moves = nn.Linear(HEAD * points, rest) if rest else None
+        self.owner = nn.Conv2d(HEAD, 1, 1) if counted else None
+        self.score = nn.Linear(VALUE, 1) if counted else None
         for layer in (self.seen, self.worth):
             he(layer)
-        for last in (self.wdl, self.map, self.moves):
+        for last in (self.wdl, self.map, self.moves, self.owner, self.score):
             if last is not None:
                 orthogonal(last, 0.01)  # at first all moves are alike, and nobody wins
 
     def forward(self, planes: UInt8[Tensor, "B C H W"]) -> tuple[Float[Tensor, "B A"], Float[Tensor, "B 3"]]:
+        moves, worth, _ = self._seen(planes)
+        return moves, self.wdl(worth).float()
+
+    def heads(self, planes: UInt8[Tensor, "B C H W"]) -> Heads:
+        """What is learned, of which a player asks for the first two alone."""
+        moves, worth, maps = self._seen(planes)
+        if self.owner is None or self.score is None:
+            return Heads(moves, self.wdl(worth).float(), moves[:, :0], moves.new_zeros(len(moves)))
+        owner, score = self.owner(maps).flatten(1), self.score(worth)[:, 0]
+        return Heads(moves, self.wdl(worth).float(), owner.float(), score.float())
+
+    def _seen(self, planes: UInt8[Tensor, "B C H W"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores of moves "B A", the value's hidden units, its maps."""
         x = planes.to(self.place.dtype)
         x = x if self.scale == 1 else x * self.scale
         x = self.blocks(self.stem(x, self.place.permute(2, 0, 1)))
         policy, value = self.seen(x).chunk(2, 1)
         scores = [self.map(policy).flatten(1)] if self.map is not None else []
         scores += [self.moves(policy.flatten(1))] if self.moves is not None else []
-        wdl = self.wdl(F.relu(self.worth(value.flatten(1))))
-        return torch.cat(scores, 1).float(), wdl.float()
+        return torch.cat(scores, 1).float(), F.relu(self.worth(value.flatten(1))), value
 
 
 def player(tower: Tower, precision: str = "float32") -> Tower:

@@ -49,8 +49,8 @@ GOALS = (10.0, 3.0, 1.0)  # percent of wrong moves: how many updates it takes to
 
 
 class Knobs(Config):
-    game: str = Field(default="connect_four", description="tictactoe, connect_four, hex3 to hex11, othello6, othello8 "
-                      "or openspiel:NAME")  # fmt: skip
+    game: str = Field(default="connect_four", description="tictactoe, connect_four, hex3 to hex11, othello6, othello8, "
+                      "go5 to go19, go7:8.5 (komi) or openspiel:NAME")  # fmt: skip
     blocks: int = Field(default=4, ge=1, le=80, description="of the residual tower")
     channels: int = Field(default=48, ge=1, le=1024, description="maps of each layer")
     pooled: int = Field(default=2, ge=0, description="every so many blocks one pools over the board; 0: none")
@@ -85,6 +85,7 @@ class Knobs(Config):
     average: float = Field(default=0.98, ge=0, lt=1, description="decay of the weights' mean, which plays; 0: none")
     value: float = Field(default=1.0, gt=0, description="weight of the value's error")
     squared: bool = Field(default=False, description="that error is squared, as in the paper")
+    counted: float = Field(default=0.3, ge=0, description="weight of whose each point will be, and by how much, in go")
     looks: int = Field(default=10, ge=1, description="times that the net is examined in training")
     examined: int = Field(default=50, ge=1, description="validation positions of each kind, or pairs of games, then")
     searched: int = Field(default=100, ge=0, description="simulations before a move when it is scored")
@@ -99,20 +100,26 @@ def prepare(knobs: Knobs, place: Place) -> SelfPlay:
 
 def build(knobs: Knobs, facts: Facts) -> Tower:
     return Tower(facts["shape"], facts["actions"], knobs.blocks, knobs.channels, knobs.pooled, knobs.normal == "batch",
-                 facts["levels"])  # fmt: skip
+                 facts["levels"], "komi" in facts and knobs.counted > 0)  # fmt: skip
 
 
 def loss(model: Tower, batch: Examples, knobs: Knobs) -> dict[str, Tensor]:
     """Cross-entropy of the policy and of the result, means over the batch in nats (2018, equation 1). `kl`: how far the
-    policy is from the search's; `unsure`: the entropy of that."""
-    logits, wdl = model(batch.planes)
+    policy is from the search's; `unsure`: the entropy of that. `owned`: where points count, the cross-entropy of whose
+    each of them will be, mean over the board, and the error of by how much (Wu 2019, section 3.4.2)."""
+    logits, wdl, owner, score = model.heads(batch.planes)
     policy = -(batch.policy * logits.log_softmax(-1)).sum(-1).mean()
     if knobs.squared:
         value = (value_of(wdl) - batch.chance[:, 0] + batch.chance[:, 2]).square().mean()
     else:
         value = F.cross_entropy(wdl, batch.chance)
     unsure = torch.special.entr(batch.policy).sum(-1).mean()
-    return {"loss": policy + knobs.value * value, "kl": policy - unsure, "unsure": unsure, "value": value}
+    found = {"loss": policy + knobs.value * value, "kl": policy - unsure, "unsure": unsure, "value": value}
+    if not owner.shape[1]:
+        return found
+    owned = F.binary_cross_entropy_with_logits(owner, (1 + batch.owner) / 2)
+    owned = owned + F.smooth_l1_loss(score, batch.owner.mean(1))
+    return {**found, "loss": found["loss"] + knobs.counted * owned, "owned": owned}
 
 
 def looking(knobs: Knobs, step: int) -> How:
@@ -135,7 +142,8 @@ def train(knobs: Knobs, model: Tower, games: SelfPlay, run: Run) -> None:
     device, rate, some = run.place.device, cosine(knobs.steps), trial(games, knobs.batch)
     run.measure(model, lambda twin, plan: loss(twin, plan.lay(some), knobs)["loss"], knobs.batch)
     optimizer, mean = METHODS[knobs.method](model, knobs.lr, knobs.decay), copy.deepcopy(model)
-    window = Window(games.game.words, games.facts["actions"], knobs.rows, knobs.first, knobs.growth)
+    points = 0 if model.owner is None else games.facts["rows"] * games.facts["columns"]
+    window = Window(games.game.words, games.facts["actions"], knobs.rows, knobs.first, knobs.growth, points)
     updates = max(1, round(knobs.reuse * knobs.together * knobs.moves / knobs.batch))  # after a round of moves
     memo = Memo(curve=[])
     for step in run.steps(knobs.steps, "train", model=model, optimizer=optimizer, mean=mean, games=games, window=window,
@@ -177,7 +185,8 @@ def trial(games: SelfPlay, size: int) -> Examples:
     """A batch like those to come, to time ways of running the model on."""
     seen, actions = games.observation, games.facts["actions"]
     seen = seen[torch.arange(size) % len(seen)]
-    return Examples(seen, torch.full((size, actions), 1 / actions), torch.full((size, 3), 1 / 3))
+    owner = torch.zeros(size, 0) if "komi" not in games.facts else torch.zeros(size, seen[0, 0].numel())
+    return Examples(seen, torch.full((size, actions), 1 / actions), torch.full((size, 3), 1 / 3), owner)
 
 
 def strength(model: Tower, facts: Facts, simulations: int, split: Literal["valid", "test"], most: int, pairs: int,
@@ -215,6 +224,8 @@ PRESETS = {
     "hour": Knobs(**LONG, steps=22_000, simulations=64),
     "tictactoe": Knobs(game="tictactoe", blocks=2, channels=32, steps=800, most=6, first=5000, start=5000, few=32),
     "hex5": Knobs(game="hex5", channels=32, steps=8000, most=12),
+    "go5": Knobs(game="go5", channels=32, steps=2000, most=12, stop=False, looks=5, examined=5, pairs=20),
+    "go7": Knobs(game="go7", steps=6000, most=16, stop=False, looks=10, examined=5, pairs=20),
     # The paper's settings (2018, supplement), on its smaller cousin of a board.
     "paper": Knobs(blocks=19, channels=256, pooled=0, normal="batch", together=4096, abreast=256, steps=700_000,
                    moves=1, start=0, simulations=800, few=800, considered=0, alpha=1.5, tempered=30, solve=False,

@@ -33,8 +33,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     """The options of a game on a board."""
     group = parser.add_argument_group("of a run that plays a board game")
     group.add_argument("--begin", choices=("you", "run"), default="you", help="who makes the first move [you]")
-    group.add_argument("--opponent", default="", metavar="PLAYER",
-                       help="for the run: a run, RUN@400, random, greedy, rollouts:1000 or perfect")  # fmt: skip
+    group.add_argument(
+        "--opponent",
+        default="",
+        metavar="PLAYER",
+        help="for the run: a run, RUN@400, random, greedy, rollouts:1000, perfect, gnugo:10",
+    )
     group.add_argument("--simulations", type=int, default=SIMULATIONS, metavar="N",
                        help=f"how far the run looks ahead at each move [{SIMULATIONS}]")  # fmt: skip
     group.add_argument("--moves", default="", metavar="TEXT", help="moves that were made already, as 4453")

@@ -28,7 +28,7 @@ MOST_PLAYERS, MOST_GAMES = 32, 100_000
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    text = "two or more: runs, RUN@400 (so many simulations a move), random, greedy, rollouts:1000, perfect"
+    text = "two or more: runs, RUN@400 (so many simulations a move), random, greedy, rollouts:1000, perfect, gnugo:10"
     parser.add_argument("players", metavar="PLAYER", nargs="+", help=text)
     parser.add_argument("--games", type=int, default=100, metavar="N", help="of each pairing, an even number [100]")
     parser.add_argument("--simulations", type=int, default=SIMULATIONS, metavar="N",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import board
+from . import board, gtp
 from .subject import add_run
 from .words import answer, say
 from .world import add_world, admit
@@ -47,6 +47,7 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("--overwrite", action="store_true", help="write over a film that exists")
     parser.add_argument("--human", action="store_true", help="play yourself in the terminal, then watch the run")
     parser.add_argument("--speed", type=float, default=1.0, metavar="TIMES", help="of what is shown or filmed [1]")
+    parser.add_argument("--gtp", action="store_true", help="go: answer a program on standard input and output by GTP")
     add_world(parser)
     board.add(parser)
 
@@ -62,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
     writable(args.film, args.overwrite)
     admit(args.world)
     trained = opened(split(args.run, args.simulations)[0], args.runs, args.page)
+    if args.gtp:
+        return gtp.run(trained, args.simulations)
     if trained.facts.get("kind") == "game":
         return board.run(args, trained)
     if args.opponent or args.record or args.moves:

@@ -25,7 +25,7 @@ from milestones.verbs.execute import Order, begin, go_on
 Fork = Callable[..., Any]
 REFUSED = {  # page: why
     **dict.fromkeys(
-        ("descent", "mdp", "reinforce", "ppo", "dqn", "pqn", "worldmodel", "driver", "alphazero"),
+        ("descent", "mdp", "reinforce", "ppo", "dqn", "pqn", "worldmodel", "driver", "alphazero", "gan", "circuit"),
         "whose answers are classes or numbers, got a page without a `loss`",
     ),
     **dict.fromkeys(
@@ -37,6 +37,7 @@ REFUSED = {  # page: why
             "depth",
             "dynamics",
             "eeg",
+            "flow",
             "frames",
             "gpt",
             "lstm",

@@ -58,6 +58,7 @@ PAGES = {
         {"pretrain": 6, "steps": 16, "batch": 8, "hidden": [12, 10], "anneal": 20, "scored": 2},
         "digits",
     ),
+    "circuit": Tiny({"steps": 12, "batch": 20, "states": 2}, "digits"),
     "alexnet": Tiny({"steps": 16, "batch": 8, "crop": 24, "side": 26}, "digits"),
     "speech": Tiny({"flat_steps": 4, "short_steps": 4, "steps": 16, "batch": 8, "channels": 8, "width": 8}, "speech"),
     "depth": Tiny(
@@ -90,6 +91,7 @@ PAGES = {
         },
         texts=("01101010", "01101010 11110000 00001111", "0000000011111111"),
     ),
+    "gan": Tiny({"judge_steps": 2, "steps": 12, "batch": 8, "width": 4}, "digits", texts=("7", "0", " 3")),
     "translator": Tiny(
         {"vocabulary": 300, "width": 8, "hidden": 8, "steps": 6, "batch": 8, "beam": 1, "longest": 40},
         "pairs",
@@ -158,6 +160,11 @@ PAGES = {
     "ppo": Tiny({"together": 4, "rollout": 8, "steps": 12, "batch": 16, "epochs": 2, "hidden": [8], "episodes": 4}),
     "dqn": Tiny(
         {"together": 4, "steps": 24, "batch": 8, "start": 16, "replay": 80, "frozen": 5, "hidden": [8], "episodes": 4}
+    ),
+    "flow": Tiny(
+        {"judge_steps": 2, "steps": 12, "batch": 8, "width": 4, "blocks": 1, "moves": 2},
+        "digits",
+        texts=("7", "0", " 3"),
     ),
     "pqn": Tiny({"together": 4, "rollout": 8, "steps": 12, "batch": 16, "epochs": 2, "hidden": [8], "episodes": 4}),
     "worldmodel": Tiny(
@@ -308,7 +315,7 @@ def inputs(page: str, facts: dict[str, Any], folder: Path) -> list[Path]:
     in a world."""
     if facts["kind"] == "world":
         return []
-    if facts["kind"] in ("text", "game"):
+    if facts["kind"] in ("text", "game") or of(page).texts:
         words = folder / f"{page}.txt"
         words.write_text("\n".join(of(page).texts) + "\n", encoding="utf-8")
         return [words]

@@ -59,7 +59,7 @@ def test_the_loss_is_that_of_numpy(squared: bool) -> None:
     planes = torch.from_numpy(rng.integers(0, 2, (20, 3, 6, 7), np.uint8))
     policy, chance = rng.dirichlet(np.ones(7), 20), rng.dirichlet(np.ones(3), 20)
     policy[3], chance[4] = np.eye(7)[2], [0, 0, 1]  # what is certain has no entropy, and no infinity
-    batch = Examples(planes, torch.from_numpy(policy).float(), torch.from_numpy(chance).float())
+    batch = Examples(planes, torch.from_numpy(policy).float(), torch.from_numpy(chance).float(), torch.zeros(20, 0))
     terms = page.loss(model, batch, knobs_of(squared=squared, value=0.7))
     logits, wdl = (part.detach().double().numpy() for part in model(planes))
     says, expects = (np.exp(x) / np.exp(x).sum(1, keepdims=True) for x in (logits, wdl))

@@ -15,7 +15,20 @@ from milestones.worlds.games import Game, game, names
 
 pytest.importorskip("numba", reason='Rules need an extra: pip install "milestones[games]"')
 
-ALL = ["tictactoe", "connect_four", "hex3", "hex5", "hex8", "hex9", "hex11", "othello6", "othello8"]
+ALL = [
+    "tictactoe",
+    "connect_four",
+    "hex3",
+    "hex5",
+    "hex8",
+    "hex9",
+    "hex11",
+    "othello6",
+    "othello8",
+    "go5",
+    "go7",
+    "go9",
+]
 
 
 def lines(own: Game, count: int, seed: int = 0) -> list[list[int]]:
@@ -85,7 +98,8 @@ def test_moves_are_read_as_they_are_written(name: str) -> None:
         for between in ("", " ", ", ", ";\n"):
             assert own.parse(between.join(words)) == line
         assert own.parse(" " + " ".join(words).upper() + "\n") == line
-        assert own.parse(" ".join(word for word in words if word != "pass")) == line or words[-1] == "pass"
+        if not name.startswith("go"):  # where one may pass when one likes
+            assert own.parse(" ".join(word for word in words if word != "pass")) == line or words[-1] == "pass"
         half = len(line) // 2
         assert own.parse(" ".join(words[half:]), played(own, line[:half])) == line[half:]
     assert own.parse("") == own.parse(" ,\n") == []

@@ -202,8 +202,8 @@ def test_trees_do_not_depend_on_their_neighbours() -> None:
     ("rollouts:0", "random games a move from 1 to 1,000,000, got 'rollouts:0'"),
     ("rollouts:-5", "got 'rollouts:-5'. For example rollouts:1000"),
     ("rollouts:99999999", "random games a move from 1 to 1,000,000"),
-    ("greedi", "an opponent: random, greedy, rollouts:1000, perfect, got 'greedi'. Did you mean 'greedy'?"),
-    ("random:3", "an opponent: random, greedy, rollouts:1000, perfect, got 'random:3'"),
+    ("greedi", "an opponent: random, greedy, rollouts:1000, perfect, gnugo:10, got 'greedi'. Did you mean 'greedy'?"),
+    ("random:3", "an opponent: random, greedy, rollouts:1000, perfect, gnugo:10, got 'random:3'"),
 ])  # fmt: skip
 def test_an_unknown_opponent_is_refused(word: str, message: str) -> None:
     with pytest.raises(UserError) as told:

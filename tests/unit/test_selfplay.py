@@ -180,7 +180,14 @@ def test_the_window_is_a_list_of_the_newest() -> None:
     window, past, rng = Window(1, 2, 50, 10, 0.5), list[int](), np.random.default_rng(0)
     for size in (3, 0, 7, 20, 1, 80, 4, 300, 2):
         numbers = rng.integers(0, 1000, size)
-        window.add(Positions(numbers[:, None].astype(np.uint64), np.zeros((size, 2)), np.zeros((size, 2))))
+        window.add(
+            Positions(
+                numbers[:, None].astype(np.uint64),
+                np.zeros((size, 2)),
+                np.zeros((size, 2)),
+                np.zeros((size, 0), np.int8),
+            )
+        )
         past += numbers.tolist()
         count = len(past)
         assert len(window) == round(min(count, 50, 10 * max(1, count / 10) ** 0.5))
@@ -211,7 +218,12 @@ def test_a_twin_is_a_position_with_its_moves(name: str) -> None:
     legal = table.turn(states).legal
     chance = rng.random((200, 2)).astype(np.float16) / 2
     torch.manual_seed(0)
-    found = turned(table, Positions(states, (legal / legal.sum(1, keepdims=True)).astype(np.float16), chance))
+    found = turned(
+        table,
+        Positions(
+            states, (legal / legal.sum(1, keepdims=True)).astype(np.float16), chance, np.zeros((200, 0), np.int8)
+        ),
+    )
     cells, moves = table.twins()
     planes, turns = table.planes(states), []
     for n in range(200):

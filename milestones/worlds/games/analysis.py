@@ -14,7 +14,8 @@ from torch import nn
 
 from ...core.errors import UserError
 from ...core.source import Facts
-from ...media import Board, Media, Move, Number, Ranking, Text
+from ...media import Board, Heat, Media, Move, Number, Ranking, Text
+from ...parts.tower import Tower
 from . import game as game_of
 from .game import Game
 from .thinking import Thought, think
@@ -24,8 +25,9 @@ MOST = 100_000  # simulations
 
 def analysed(model: nn.Module, facts: Facts, items: Sequence[Media], simulations: int) -> list[dict[str, Media]]:
     """Of each position: the board with what the net thinks of it, the moves it considers, what it expects to come, and
-    the mover's chance to win. On a Board its `wish` is played and replied to; a Text has moves as the game names them.
-    UserError: moves that the rules do not allow."""
+    the mover's chance to win; of a net that counts, whose each point will be, from -1 (the second player's) to 1, and
+    by how much the first will be ahead, without komi. On a Board its `wish` is played and replied to; a Text has moves
+    as the game names them. UserError: moves that the rules do not allow."""
     if not 0 <= simulations <= MOST:
         raise UserError(f"simulations from 0 to {MOST:,}", str(simulations), "For example 200", "use")
     game = game_of(facts["game"])
@@ -48,7 +50,22 @@ def analysed(model: nn.Module, facts: Facts, items: Sequence[Media], simulations
             found["line"] = Text(" ".join(map(game.name, before.line[n])))
             found["win"] = Number(50 * (1 + float(before.value[n])), "%" + " (proved)" * bool(before.exact[n]))
         answers.append(found)
+    if isinstance(model, Tower) and model.owner is not None and len(states):
+        for found, more in zip(answers, counted(model, game, states), strict=True):
+            found |= more
     return answers
+
+
+@torch.inference_mode()
+def counted(model: Tower, game: Game, states: Shaped[np.ndarray, "N W"]) -> list[dict[str, Media]]:
+    """What the net expects of each point, and of all of them, for the first player."""
+    heads = model.heads(torch.from_numpy(game.planes(states)))
+    sign = 1 - 2 * game.mover(states)
+    rows, columns = game.facts["rows"], game.facts["columns"]
+    owner = sign[:, None] * (2 * heads.owner.sigmoid() - 1).numpy()
+    points = sign * heads.score.numpy() * rows * columns
+    return [{"owner": Heat(one.reshape(rows, columns), xlabel="1: the first player's, -1: the second's"),
+             "ahead": Number(float(more), "points")} for one, more in zip(owner, points, strict=True)]  # fmt: skip
 
 
 def board_in(item: Media) -> Media:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64, UInt8, UInt64
+from jaxtyping import Bool, Float32, Int8, Int64, UInt8, UInt64
 
 from ...core.errors import UserError
 from ...core.source import Facts
@@ -27,6 +27,13 @@ class Turn(NamedTuple):
     value: Float32[np.ndarray, "N"]  # for the one to move: -1 lost, 0 drawn, 1 won; 0 where the game goes on
 
 
+class Area(NamedTuple):
+    """How N boards would be counted as they stand, where a game is won by points."""
+
+    owner: Int8[np.ndarray, "N HW"]  # of each point: 1 the one to move, -1 the other, 0 nobody
+    score: Float32[np.ndarray, "N"]  # points that the one to move is ahead, komi counted
+
+
 @runtime_checkable
 class Game(Protocol):
     """Rules of a game of two players who take turns, see everything, and of whom one wins what the other loses.
@@ -41,6 +48,7 @@ class Game(Protocol):
 
     facts: Facts
     words: int  # of a position
+    seen: int  # the first of them, which say all that a net is told; 0: all do
 
     def begin(self, count: int) -> UInt64[np.ndarray, "N W"]:
         """The beginning, `count` times."""
@@ -70,6 +78,10 @@ class Game(Protocol):
         """What the one to move gets where both play at random to the end."""
         ...
 
+    def area(self, states: UInt64[np.ndarray, "N W"]) -> Area | None:
+        """How each position would be counted as it stands; none where a game is not won by points."""
+        ...
+
     def board(self, state: UInt64[np.ndarray, "W"], moves: Sequence[int] = ()) -> Board:
         """The position as people see it; `moves`: all that led to it from the beginning, or none."""
         ...
@@ -97,6 +109,7 @@ class Rules(NamedTuple):
     playout: Callable[..., np.ndarray]
     mover: Callable[..., np.ndarray]
     tables: tuple[Any, ...] = ()
+    counted: Callable[..., tuple[np.ndarray, np.ndarray]] | None = None  # as Area
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +127,8 @@ class Stones:
     kept: Sequence[Callable[[np.ndarray], np.ndarray]]
     down: bool = False  # see Board
     hexagons: bool = False
+    crossings: bool = False
+    seen: int = 0
 
     def begin(self, count: int) -> UInt64[np.ndarray, "N W"]:
         return np.tile(self.start, (count, 1))
@@ -136,6 +151,11 @@ class Stones:
 
     def playout(self, states: UInt64[np.ndarray, "N W"], seed: int) -> Float32[np.ndarray, "N"]:
         return self.rules.playout(np.ascontiguousarray(states), np.uint64(seed % 2**64), *self.rules.tables)
+
+    def area(self, states: UInt64[np.ndarray, "N W"]) -> Area | None:
+        if self.rules.counted is None:
+            return None
+        return Area(*self.rules.counted(np.ascontiguousarray(states), *self.rules.tables))
 
     @property
     def _falls(self) -> bool:
@@ -180,8 +200,8 @@ class Stones:
             laid.append(Move(1 + int(self.mover(at)[0]), *self.cell(move, at[0])))
             at, _ = self.step(at, np.array([move]))
         assert not laid or (at[0] == state).all(), "the moves lead to the position"
-        return Board(cells, tuple(pieces), 0 if note else 1 + mover, tuple(laid), (), self.facts["title"], False,
-                     note=note, down=self.down, hexagons=self.hexagons)  # fmt: skip
+        return Board(cells, tuple(pieces), 0 if note else 1 + mover, tuple(laid), (), self.facts["title"],
+                     self.crossings, note=note, down=self.down, hexagons=self.hexagons)  # fmt: skip
 
 
 def told(value: float, mover: int, pieces: Sequence[str]) -> str:

@@ -88,7 +88,7 @@ class Spiel:
         self.moves = int(rules.num_distinct_actions())  # and behind them the pass
         self.longest = min(int(rules.max_game_length()), MOST_MOVES)
         self.bits = max(1, (self.moves - 1).bit_length())
-        self.words = 1 + -(-self.longest // (64 // self.bits))
+        self.words, self.seen = 1 + -(-self.longest // (64 // self.bits)), 0
         self.first = int(start.current_player())
         self.shape = (int(np.prod(shape[:-2])), *shape[-2:]) if len(shape) > 1 else (*shape, 1, 1)
         self.probe, drawn = probed(rules, self.moves), grid(str(start))
@@ -100,6 +100,9 @@ class Spiel:
             "levels": int(self.probe.peak) if self.probe.whole else 255, "longest": self.longest,
             "pieces": list(PLAYERS), "labels": [*map(str, range(self.moves)), PASS], "symmetries": 1,
         }  # fmt: skip
+
+    def area(self, states: UInt64[np.ndarray, "N W"]) -> None:
+        """It is not known which of OpenSpiel's games are won by points."""
 
     def begin(self, count: int) -> UInt64[np.ndarray, "N W"]:
         return np.zeros((count, self.words), np.uint64)

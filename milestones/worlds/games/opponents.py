@@ -1,5 +1,5 @@
 """Players: what a match is between; and those of fixed strength that others are measured by: `random`; `greedy`, which
-looks one move ahead; `rollouts:1000`, a search by so many random games a move; `perfect`."""
+looks one move ahead; `rollouts:1000`, a search by so many random games a move; `perfect`; `gnugo:10`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ...core.source import Facts
 
-OPPONENTS = ("random", "greedy", "rollouts:1000", "perfect")
+OPPONENTS = ("random", "greedy", "rollouts:1000", "perfect", "gnugo:10")
 MOST = 1_000_000  # random games a move
 C = 1.0  # of the bandit rule, for values from -1 to 1; from 0.8 to 1.4 it plays alike, beyond worse
 BYTES = 100_000_000  # of the trees that grow side by side
@@ -52,6 +52,10 @@ def opponent(word: str, game: Game) -> Player:
             want = f"random games a move from 1 to {MOST:,}"
             raise UserError(want, repr(word[:40]), "For example rollouts:1000", "match")
         return Rollouts(game, int(count))
+    if kind == "gnugo":
+        from .program import GnuGo
+
+        return GnuGo(game, int(count) if count.isascii() and count.isdecimal() and len(count) < 9 else -1)
     kinds: dict[str, Any] = {"random": Random, "greedy": Greedy, "perfect": Faultless}
     if kind not in kinds or colon:
         do = nearest(word, OPPONENTS, "Take one of these, or a run")

@@ -80,10 +80,14 @@ class Group:
         state, _, policy, value, exact = (field[over, : len(time)] for field in self.past)
         mine = np.where((length - 1 - time) % 2 == 0, 1, -1)  # whether the mover is the one who moved last
         ended, trust = result[:, None] * mine, self.course.trust
+        area = self.game.area(self.states[over])  # the one to move is not the one who moved last
+        owner = np.zeros((len(over), 0), np.int8) if area is None else -area.owner
+        owners = owner[:, None] * mine[..., None].astype(np.int8)  # M T P
         each = [np.where(exact, value == sign, (1 - trust) * (ended == sign) + trust * (1 + sign * value) / 2)
                 for sign in (1, -1)]  # fmt: skip
         thought = (time >= self.first[over, None]) & (time < length)
-        return Positions(state[thought], policy[thought], np.stack(each, -1)[thought].astype(np.float16))
+        chance = np.stack(each, -1)[thought].astype(np.float16)
+        return Positions(state[thought], policy[thought], chance, owners[thought])
 
     def _done(self, games: Int[np.ndarray, "M"], move: Int[np.ndarray, "M"], states: Shaped[np.ndarray, "M W"]) -> None:
         """These moves were made, and led to these states."""

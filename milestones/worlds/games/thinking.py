@@ -72,7 +72,8 @@ class Mind:
 
         self.game, self.net = game, net
         self.device = next(net.parameters()).device if isinstance(net, nn.Module) else torch.device("cpu")
-        self.cache = Cache(game.words, game.facts["actions"], ENTRIES) if remember else None
+        self.seen = game.seen or game.words
+        self.cache = Cache(self.seen, game.facts["actions"], ENTRIES) if remember else None
 
     def ask(self, states: Shaped[np.ndarray, "M W"]) -> tuple[Float[np.ndarray, "M A"], Float[np.ndarray, "M"]]:
         """Scores of the moves, and what the position is worth to the mover."""
@@ -86,11 +87,12 @@ class Mind:
         """`ask`, but for what is remembered."""
         if self.cache is None:
             return self.ask(states)
-        hit, logits, value = self.cache.find(states)
+        told = states[:, : self.seen]
+        hit, logits, value = self.cache.find(told)
         if not hit.all():
             new = ~hit
             logits[new], value[new] = found = self.ask(states[new])
-            self.cache.keep(states[new], *found)
+            self.cache.keep(told[new], *found)
         return logits, value
 
     def grown(self, states: Shaped[np.ndarray, "N W"], how: How, keys: Shaped[np.ndarray, "N"]) -> Any:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import Float, Int8, Shaped, UInt8
 from torch import Tensor
 
 from .game import Game
@@ -18,6 +18,7 @@ class Positions(NamedTuple):
     states: Shaped[np.ndarray, "N W"]
     policy: Float[np.ndarray, "N A"]
     chance: Float[np.ndarray, "N 2"]  # that the mover wins, and that it loses
+    owner: Int8[np.ndarray, "N P"]  # of each point in the end: 1 the mover, -1 the other; no points: nobody counts
 
 
 class Examples(NamedTuple):
@@ -26,17 +27,19 @@ class Examples(NamedTuple):
     planes: UInt8[Tensor, "B C H W"]
     policy: Float[Tensor, "B A"]
     chance: Float[Tensor, "B 3"]  # of a win, a draw, a loss
+    owner: Float[Tensor, "B P"]  # of each point in the end, from -1 to 1; no points: nobody counts
 
 
 class Window:
     """A ring of at most `most` positions. Of n that there ever were the newest `first` (n / first) ** `growth` are
     drawn from, while n is small all (Wu 2019, appendix C)."""
 
-    def __init__(self, words: int, actions: int, most: int, first: int, growth: float) -> None:
+    def __init__(self, words: int, actions: int, most: int, first: int, growth: float, points: int = 0) -> None:
         self.most, self.first, self.growth, self.count = most, first, growth, 0
         self.states = np.zeros((most, words), np.uint64)
         self.policy = np.zeros((most, actions), np.float16)
         self.chance = np.zeros((most, 2), np.float16)
+        self.owner = np.zeros((most, points), np.int8)
 
     def __len__(self) -> int:
         """Positions that are drawn from."""
@@ -49,30 +52,32 @@ class Window:
     def add(self, more: Positions) -> None:
         """Keep more, in place of the oldest."""
         size = len(more.states)
+        more = more._replace(owner=more.owner[:, : self.owner.shape[1]])
         kept = Positions(*(field[max(0, size - self.most) :] for field in more))
         self.count += size
         at = self._newest(np.arange(len(kept.states))[::-1])
-        self.states[at], self.policy[at], self.chance[at] = kept
+        self.states[at], self.policy[at], self.chance[at], self.owner[at] = kept
 
     def draw(self, size: int) -> Positions:
         """So many at random, with equal chance, by the global generator."""
         at = self._newest(torch.randint(len(self), (size,)).numpy())
-        return Positions(self.states[at], self.policy[at], self.chance[at])
+        return Positions(self.states[at], self.policy[at], self.chance[at], self.owner[at])
 
     def state_dict(self) -> dict[str, Any]:
         """The positions that can still be drawn, the newest first."""
         at = self._newest(np.arange(len(self)))
         states = torch.from_numpy(self.states[at].view(np.int64))
         return {"count": self.count, "states": states, "policy": torch.from_numpy(self.policy[at]),
-                "chance": torch.from_numpy(self.chance[at])}  # fmt: skip
+                "chance": torch.from_numpy(self.chance[at]), "owner": torch.from_numpy(self.owner[at])}  # fmt: skip
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
-        states, policy, chance = (state_dict[name].numpy() for name in ("states", "policy", "chance"))
+        states, policy, chance, owner = (state_dict[name].numpy() for name in ("states", "policy", "chance", "owner"))
         self.count = int(state_dict["count"])
         if len(states) != len(self) or policy.shape[1:] != self.policy.shape[1:]:
             raise ValueError(f"{len(states)} positions of {policy.shape[1:]} moves, not {len(self)}")
         at = self._newest(np.arange(len(self)))
         self.states[at], self.policy[at], self.chance[at] = states.view(np.uint64), policy, chance
+        self.owner[at] = owner
 
 
 def turned(game: Game, found: Positions) -> Examples:
@@ -84,4 +89,6 @@ def turned(game: Game, found: Positions) -> Examples:
     chance = torch.from_numpy(found.chance).float()
     three = torch.stack([chance[:, 0], 1 - chance.sum(1), chance[:, 1]], 1)
     planes = planes.flatten(2).gather(2, places[:, None].expand(-1, channels, -1))
-    return Examples(planes.view(size, channels, rows, columns), policy.gather(1, moves[which]), three)
+    owner = torch.from_numpy(found.owner).float()
+    owner = owner.gather(1, places) if owner.shape[1] else owner
+    return Examples(planes.view(size, channels, rows, columns), policy.gather(1, moves[which]), three, owner)

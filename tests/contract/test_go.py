@@ -1,0 +1,99 @@
+"""Go by the command line: a run is trained on it, speaks GTP, meets GNU Go, and reads games."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("numba", reason='Rules need an extra: pip install "milestones[games]"')
+
+from milestones.cli import main
+from milestones.verbs.execute import Order, begin
+
+PLAN = {"plan": "contiguous/float32/1"}
+TINY = {"game": "go5", "blocks": 1, "channels": 8, "steps": 4, "together": 8, "abreast": 4, "start": 40, "blind": 4,
+        "simulations": 4, "few": 4, "considered": 4, "batch": 16, "looks": 1, "examined": 1, "pairs": 1,
+        "searched": 2, "first": 100, "most": 4}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs: alphazero-1 plays go, alphazero-2 tic-tac-toe."""
+    root = tmp_path_factory.mktemp("go") / "runs"
+    begin("alphazero", TINY, Order(**PLAN), root)
+    begin("alphazero", {**TINY, "game": "tictactoe", "most": 3}, Order(**PLAN), root)
+    return root
+
+
+@pytest.fixture
+def runs(trained: Path, home: Path) -> Path:
+    shutil.copytree(trained, home / "runs")
+    return home / "runs"
+
+
+def test_the_run_learned_whose_each_point_is(runs: Path) -> None:
+    lines = [json.loads(line) for line in (runs / "alphazero-1" / "log.jsonl").read_text().splitlines()]
+    assert [line["owned"] for line in lines if "owned" in line]
+    lines = [json.loads(line) for line in (runs / "alphazero-2" / "log.jsonl").read_text().splitlines()]
+    assert not [line for line in lines if "owned" in line], "nobody counts points there"
+
+
+def test_a_program_talks_to_it_through_pipes(runs: Path) -> None:
+    words = [sys.executable, "-m", "milestones", "play", "alphazero-1", "--gtp", "--simulations", "4"]
+    text = "1 name\n2 boardsize 5\nplay b c3\n3 genmove w\nfinal_score\n4 quit\n"
+    done = subprocess.run(words, input=text, capture_output=True, text=True, timeout=120, check=True)
+    said = done.stdout.split("\n\n")
+    assert said[0] == "=1 milestones alphazero" and said[1] == "=2" and said[3].startswith("=3 ")
+    assert said[5] == "=4" and said[6] == "", "nothing else is on standard output"
+
+
+def test_other_runs_do_not_speak_gtp(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["play", "alphazero-2", "--gtp"]) == 2
+    assert "expected a run that plays go, got alphazero-2" in capsys.readouterr().err
+
+
+def test_games_are_read_and_told(runs: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "game.sgf").write_text("(;GM[1]FF[4]SZ[5]KM[7.5];B[cc];W[dd];B[dc])")
+    assert main(["use", "alphazero-1", "game.sgf", "--simulations", "4", "--json"]) == 0
+    (answer,) = json.loads(capsys.readouterr().out)["answers"]
+    said = answer.get("says", answer)
+    assert {"board", "owner", "ahead", "win"} <= set(said)
+    for text, what in (
+        ("(;GM[1]SZ[9];B[cc])", "expected a board of 5 x 5 for go, got one of 9 x 9"),
+        ("(;GM[1]SZ[5]AB[cc];W[dd])", "expected a game of go from its beginning"),
+        ("(;GM[1]SZ[5];B[cc];W[cc])", "expected a move that the rules allow, got C3 as move 2"),
+    ):
+        (home / "bad.sgf").write_text(text)
+        assert main(["use", "alphazero-1", "bad.sgf"]) == 2
+        assert what in capsys.readouterr().err
+
+
+def test_it_meets_gnu_go(runs: Path, gnugo: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["match", "alphazero-1", "gnugo:10", "--games", "2", "--simulations", "4", "--json"]
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["games"] == 2 and {one["player"] for one in found["players"]} == {"alphazero-1", "gnugo:10"}
+    rows = [json.loads(line) for line in (Path(found["match"]) / "games.jsonl").read_text().splitlines()]
+    assert not any(row.get("forfeit") for row in rows) and len(rows) == 2
+    assert list(Path(found["match"]).rglob("*.sgf"))
+    assert main(["match", "alphazero-2", "gnugo:10", "--games", "2"]) == 2
+    assert "gnugo: expected a game of go, which GNU Go plays, got tic-tac-toe" in capsys.readouterr().err
+
+
+def test_a_record_can_be_read_again(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A game that the engine played is loaded from the SGF that a board writes."""
+    from milestones.catalog import load
+    from milestones.verbs.gtp import Engine, serve
+
+    run, sink = load("alphazero-1", str(runs)), io.StringIO()
+    engine = Engine(run, 2)
+    serve(engine, io.StringIO("play b c3\ngenmove w\nplay b b2\n"), sink)
+    Path("one.sgf").write_text(engine.game.board(engine.state()[0], engine.moves).sgf())
+    again = Engine(run, 2)
+    assert again.answer("loadsgf", ["one.sgf"]) == "white" and again.moves == engine.moves
