@@ -6,7 +6,7 @@ Idea        layers narrow to a code and widen again; what comes out shall be wha
             learn from small random weights by gradients alone, so each pair of layers first learns as a Boltzmann
             machine from what the one below says, and the stack is unrolled into both ways.
 Deviations  Adam with a cosine for conjugate gradients; smaller layers in `quick`; machines of one step of contrastive
-            divergence learn with a falling rate. Preset `scratch` leaves them out: with Adam it need not get stuck.
+            divergence learn with a falling rate. Preset `scratch` leaves them out, to see what they are worth.
 Scores      `reconstruction`: squared error of a pixel whose level lies from 0 to 1, mean over pixels and pictures;
             `probe_error`: percent of pictures whose class a linear reader of the code does not tell; `pca_...`: the
             same of as many principal components.
@@ -218,11 +218,12 @@ def shown(model: Autoencoder, data: Data[Labelled]) -> dict[str, Any]:
 def score(knobs: Knobs, model: Autoencoder, data: Data[Labelled], place: Place) -> dict[str, Score]:
     was, scores = model.training, {}
     model.eval()
-    where = "MNIST test, 60,000 training images"
+    published = model.axes.shape[1] == 30  # of the code that the paper has for digits
     for name, back in (("reconstruction", model.rebuilt), ("pca_reconstruction", model.linear)):
         gap = torch.cat([errors(back, batch.image) for batch in data.test.sweep(500)])
         note = f"{model.axes.shape[1]} numbers; squared error of a pixel whose level lies from 0 to 1"
-        scores[name] = mean_score(gap, "squared level", data.test, paper=PAPER[name], paper_data=where, note=note)
+        paper = {"paper": PAPER[name], "paper_data": "MNIST test, 60,000 training images"} if published else {}
+        scores[name] = mean_score(gap, "squared level", data.test, note=note, **paper)
     scores["probe_error"] = probe_score(model.encode, data, "the code")
     scores["pca_probe_error"] = probe_score(model.components, data, "principal components")
     model.train(was)
