@@ -37,10 +37,14 @@ PEERS = {"vae": "vae", "made": "made", "vae fashion": "vae", "made fashion": "ma
 STRANGE = {
     "strange vae": ["train", "vae", "--preset", "grey", "--data", "fashion"],
     "strange made": ["train", "made", "--preset", "grey", "--data", "fashion"],
+    "strange dbn": ["train", "dbn", "--preset", "fashion", "--data", "fashion"],
+    "strange autoencoder": ["train", "autoencoder", "--preset", "fashion", "--data", "fashion"],
 }
 LIKELY = {  # -log p(x) in nats of uint8 pictures, of a page's model; the circuit's and others' go here
     "vae": lambda model: _module("vae").surprise(model, _noise(model)),
     "made": lambda model: lambda image: -model(image),
+    "dbn": lambda model: lambda image: _module("dbn").nats(model, image, SAMPLES),
+    "autoencoder": lambda model: lambda image: _crossed(model, image),  # no chance of a picture, but in nats
 }
 ASKED = 2000  # pictures of each set
 BAR = 0.97  # area under the curve, of the best
@@ -52,6 +56,11 @@ def _module(page: str) -> Any:
     from milestones.catalog import page as module_of
 
     return module_of(find(page))
+
+
+def _crossed(model: Any, image: Any) -> Any:
+    page = _module("autoencoder")
+    return page.cross_entropy(model(image), page.pixels(image))
 
 
 def _noise(model: Any) -> Any:

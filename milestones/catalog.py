@@ -46,6 +46,8 @@ TIMELINE = (
     Entry("lstm", 1997, "a net that learns over hundreds of steps what to keep", "milestones.systems.lstm"),
     Entry("lenet", 1998, "convolutional nets beat hand-made features at reading", "milestones.systems.lenet"),
     Entry("zipcode", 1998, "whole numbers are read without cutting them into digits", "milestones.systems.zipcode"),
+    Entry("autoencoder", 2006, "a few numbers that give a picture back", "milestones.systems.autoencoder"),
+    Entry("dbn", 2006, "layers that learn without labels give a deep net its start", "milestones.systems.dbn"),
     Entry(
         "circuit", 2011, "whatever is asked of its pictures or rows is answered exactly", "milestones.systems.circuit"
     ),

@@ -6,6 +6,7 @@ from .files import read
 from .film import Video
 from .history import history
 from .image import Image, lit, mosaic, tiles
+from .pinned import pinned
 from .recording import Recording
 from .records import Curve, Heat, Listing, Media, Number, Ranking, Row, Surface, Text
 from .series import Series
@@ -13,5 +14,5 @@ from .sound import Audio
 
 __all__ = [
     "Audio", "Board", "Curve", "Heat", "Image", "Listing", "Media", "Move", "Number", "Ranking", "Recording", "Row",
-    "Series", "Surface", "Text", "Video", "history", "lit", "mosaic", "read", "tiles",
+    "Series", "Surface", "Text", "Video", "history", "lit", "mosaic", "pinned", "read", "tiles",
 ]  # fmt: skip

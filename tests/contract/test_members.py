@@ -30,8 +30,10 @@ REFUSED = {  # page: why
     ),
     **dict.fromkeys(
         (
+            "autoencoder",
             "captions",
             "charrnn",
+            "dbn",
             "depth",
             "dynamics",
             "eeg",

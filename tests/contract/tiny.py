@@ -53,6 +53,11 @@ PAGES = {
     "lstm": Tiny({"steps": 12, "batch": 16, "width": 8, "remember": 20}, "digits"),
     "lenet": Tiny({"steps": 30, "batch": 16}, "digits", 61706),
     "zipcode": Tiny({"lines": 120, "single_steps": 8, "steps": 16, "batch": 8, "width": 4}, "digits"),
+    "autoencoder": Tiny({"pretrain": 6, "steps": 16, "batch": 8, "hidden": [12], "code": 3}, "digits"),
+    "dbn": Tiny(
+        {"pretrain": 6, "steps": 16, "batch": 8, "hidden": [12, 10], "anneal": 20, "scored": 2},
+        "digits",
+    ),
     "circuit": Tiny({"steps": 12, "batch": 20, "states": 2}, "digits"),
     "alexnet": Tiny({"steps": 16, "batch": 8, "crop": 24, "side": 26}, "digits"),
     "speech": Tiny({"flat_steps": 4, "short_steps": 4, "steps": 16, "batch": 8, "channels": 8, "width": 8}, "speech"),

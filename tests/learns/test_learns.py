@@ -39,6 +39,10 @@ QUICK = {
     "lstm": (5.0, 0.8, 180.0),  # set before the first run: 8,000 of MNIST's rows, 128 units
     "lenet": (1.6, 0.3, 180.0),
     "zipcode": (8.0, 0.3, 200.0),  # percent of lines not right
+    # thousandths: squared error of a pixel from 30 numbers; published 3.8 of 60,000 training pictures, where principal
+    # components have 17.7; set before the first score
+    "autoencoder": (12.0, 3.0, 180.0),
+    "dbn": (3.5, 0.8, 180.0),  # better than mlp from the same pictures; set before the first score
     "circuit": (8.0, 1.0, 180.0),  # percent of digits named by Bayes's rule; set before the first run
     "alexnet": (2.0, 0.3, 200.0),
     "speech": (30.0, 1.0, 200.0),  # percent of words wrong, of voices never heard; set before the first score
@@ -152,6 +156,8 @@ def error_of(report: Report) -> float:
         return scores["wrong_moves_easy"]["value"]
     if "return" in scores:
         return -scores["return"]["value"]
+    if "reconstruction" in scores:  # in thousandths of the squared level
+        return 1000 * scores["reconstruction"]["value"]
     if "nll" in scores:  # of a model that gives pictures a chance, in nats a picture
         return scores["nll"]["value"]
     if "loss" in scores:  # a language model's, in hundredths of a nat
@@ -227,6 +233,23 @@ def test_scenes_tells_what_is_missed_at_the_wrong_scale(quick: Callable[[str], t
     assert missed["miss_control"] <= 20  # 8 then
     assert missed["false_alarms_near"] <= 10
     assert scores["miss_giant"]["over"] == scores["miss_normal"]["over"] == 1000
+
+
+@in_turn("autoencoder")
+def test_autoencoder_is_worth_more_than_a_linear_code(quick: Callable[[str], tuple[Report, Path]]) -> None:
+    """Of as many numbers; published: 3.0 against 13.9, summed over the pixels. Set before the first score."""
+    scores = quick("autoencoder")[0]["scores"]
+    assert scores["reconstruction"]["value"] < 0.7 * scores["pca_reconstruction"]["value"]
+    assert 0.014 <= scores["pca_reconstruction"]["value"] <= 0.021, "that of 30 principal components is known"
+
+
+@in_turn("dbn")
+def test_dbn_likelihood_is_that_of_digits(quick: Callable[[str], tuple[Report, Path]]) -> None:
+    """In nats a picture: above what independent pixels have (about -206), and not better than what any model of the
+    field has of ten times the pictures (about -80). Set before the first score."""
+    scores = quick("dbn")[0]["scores"]
+    assert -130 <= scores["log_likelihood"]["value"] <= -80
+    assert scores["probe_error"]["value"] <= 10
 
 
 @in_turn("frames")
