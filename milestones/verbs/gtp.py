@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import queue
 import re
@@ -341,7 +342,7 @@ class Engine:
         """[colour] [seconds / 100] ["interval" seconds / 100] ["ownership" "true"]; more is passed over."""
         rest = [word.lower() for word in words]
         colour = COLOURS[rest.pop(0)] if rest and rest[0] in COLOURS else len(self.moves) % 2
-        told = dict(zip(rest, rest[1:], strict=False))
+        told = dict(itertools.pairwise(rest))
         pause = rest[0] if rest and rest[0].isdecimal() else told.get("interval", "")
         seconds = float(pause) / 100 if pause.isdecimal() else INTERVAL_S
         self.analysing = Analysis(how, colour, seconds, told.get("ownership") == "true", plays)

@@ -104,7 +104,7 @@ def aside(board: Board, game: Game) -> str:
 @torch.inference_mode()
 def expected(model: nn.Module, game: Game, states: Shaped[np.ndarray, "N W"]
              ) -> tuple[Float[np.ndarray, "N P"], Float[np.ndarray, "N"]] | None:  # fmt: skip
-    """Whose each point will be, from 1 (the mover's) to -1, and how many more the mover will own, without komi. None: of
+    """Whose each point will be, from 1 (the mover's) to -1, and how many more the mover will own, no komi. None: of
     a net that does not count."""
     if not isinstance(model, Tower) or model.owner is None:
         return None

@@ -79,7 +79,7 @@ class GnuGo:
         numbers = {label: move for move, label in enumerate(self.game.facts["labels"])}
         for n, line in enumerate(lines):
             seed = f"set_random_seed {int(seeds[n]) % 2**31}"
-            found[n] = numbers[self.told(seed, *self.after(line), f"genmove {'bw'[len(line) % 2]}").lower()]
+            found[n] = numbers[self.told(*self.after(line), seed, f"genmove {'bw'[len(line) % 2]}").lower()]
         return found
 
     def score(self, line: Sequence[int]) -> float:

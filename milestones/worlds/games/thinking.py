@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -98,10 +99,7 @@ class Mind:
 
     def grown(self, states: Shaped[np.ndarray, "N W"], how: How, keys: Shaped[np.ndarray, "N"]) -> Any:
         """The tree of a search of each position; `keys` decide its noise."""
-        tree: Any = None
-        for tree in self.growing(states, how, keys):
-            pass
-        return tree
+        return deque(self.growing(states, how, keys), maxlen=1).pop()
 
     def growing(self, states: Shaped[np.ndarray, "N W"], how: How, keys: Shaped[np.ndarray, "N"]) -> Iterator[Any]:
         """The same tree again and again, with another simulation of each position in it."""
