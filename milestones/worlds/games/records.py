@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Shaped
 
 from ...core.errors import UserError
 from ...core.folder import write_whole
@@ -118,6 +119,18 @@ def sgf_of(game: Game, record: Record) -> str:
 def result_of(points: float) -> str:
     """As SGF has it, of the points that Black is ahead."""
     return f"{'B' if points > 0 else 'W'}+{abs(points):g}" if points else "0"
+
+
+def about(game: Game, state: Shaped[np.ndarray, "W"], players: tuple[str, str], result: str, forfeit: bool
+          ) -> dict[str, str]:  # fmt: skip
+    """What SGF says of a game beside its moves, which led to `state`: who played, komi, points.
+    `result`: 1-0, 0-1, 1/2, or * where it is not over."""
+    won = {"1-0": "B+", "0-1": "W+", "1/2": "0"}.get(result, "?")
+    area = None if forfeit or won == "?" else game.area(state[None])
+    if area is not None:
+        won = result_of(float(area.score[0]) * (1 - 2 * int(game.mover(state[None])[0])))
+    komi = {"KM": f"{game.facts['komi']:g}", "RU": "Chinese"} if "komi" in game.facts else {}
+    return {"PB": players[0], "PW": players[1], "RE": won + "F" * (forfeit and won != "?"), **komi}
 
 
 def _files(path: Path) -> list[Path]:
