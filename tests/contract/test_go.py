@@ -72,11 +72,11 @@ def test_games_are_read_and_told(runs: Path, home: Path, capsys: pytest.CaptureF
     assert main(["use", "alphazero-1", "game.sgf", "--simulations", "4", "--json"]) == 0
     (answer,) = json.loads(capsys.readouterr().out)["answers"]
     said = answer.get("says", answer)
-    assert {"board", "owner", "ahead", "win", "along"} <= set(said)
+    assert {"board", "owner", "ahead", "win", "along_the_game"} <= set(said)
     assert [move[1:] for move in said["board"]["moves"]] == [[2, 2], [3, 3], [2, 3], [1, 1]], "no move is added"
     assert said["board"]["turn"] == 1 and np.array(said["board"]["visits"]).sum() > 0
     assert np.allclose(said["board"]["owner"], said["owner"]["values"], atol=1e-3)
-    (chances,) = said["along"]["lines"].values()
+    (chances,) = said["along_the_game"]["lines"].values()
     assert len(chances) == 5 and all(0 <= chance <= 100 for chance in chances)
     assert said["aside"] == "1 variation passed over; komi 6.5 there, the net learned with 7.5"
     for text, what in (

@@ -86,7 +86,7 @@ def game_told(model: nn.Module, facts: Facts, game: Game, moves: Sequence[int], 
         rows.append([k + 1, mover, played, round(float(lost[k]), 1), better if better != played else None])
     curve = Curve(list(range(len(win))), {f"{pieces[0]} wins, %": win.tolist()}, "moves", "percent")
     columns = ["move", "by", "played", "chance lost, %", "the run would play"]
-    return {"along": curve, "costly": Listing(columns, rows)} if rows else {"along": curve}
+    return {"along_the_game": curve, **({"costly_moves": Listing(columns, rows)} if rows else {})}
 
 
 def aside(board: Board, game: Game) -> str:

@@ -58,6 +58,7 @@ function scores(run) {
 function game(body, id, first, say) {
   let past = [], now = null, items = [], map = null, mine = 1, busy = false, closed = false, ahead = 100, passes = first.passes;
   let whole = [], along = null, wanted = null; // a game to walk through: its moves, the chances along it, and where to
+  let asked = 0; // questions so far: an answer to an earlier one is late, and nobody waits for it
   const fresh = first.items[0].value, left = h("div"), right = h("div.stack"), status = h("p.visually-hidden", { role: "status" });
   const play = (row, column) => { if (busy) return; if (now.turn === mine) ask({ ...now, wish: [mine, row, column] }); else if (!now.turn) say("The game is over. Begin a new one."); };
   const side = choice(fresh.pieces.map((name, i) => [String(i + 1), name]), "1", (value) => { mine = +value; begin(); });
@@ -77,12 +78,13 @@ function game(body, id, first, say) {
     h("div.split.play", h("div.stack", left, walking), right));
 
   async function ask(board, more = {}) {
+    const number = ++asked;
     busy = true;
     say("");
     const before = now && [now, items];
     try {
       const told = await desk.ask({ do: "move", run: id, board, simulations: ahead, ...more }), found = told.items.find((item) => item.kind === "board");
-      if (closed || !found) return;
+      if (closed || !found || number !== asked) return;
       if (before && board.wish) past.push(before);
       if (!more.only) leave();
       passes = told.passes;
@@ -91,7 +93,7 @@ function game(body, id, first, say) {
       maps.value = map;
       status.textContent = `${now.moves.slice(-2).map(([piece, row, column]) => `${now.pieces[piece - 1]} ${spot(row, column, now.board.length, now.down)}`).join(", ")}; ${now.note}`;
       show();
-    } catch (failed) { if (!closed) say(failed.message); } finally { busy = false; }
+    } catch (failed) { if (!closed && number === asked) say(failed.message); } finally { if (number === asked) busy = false; }
   }
   /** What the run thinks of this position, without a move. */
   async function think() { if (!busy) await ask({ ...now, wish: null }, { only: true }); }
@@ -100,35 +102,35 @@ function game(body, id, first, say) {
     if (busy) return;
     busy = true;
     say("");
-    const asked = now, moves = whole.length ? whole : now.moves;
+    const number = ++asked, moves = whole.length ? whole : now.moves;
     try {
       const told = await desk.ask({ do: "move", run: id, board: { ...fresh, moves, wish: null }, simulations: ahead, along: true });
-      if (closed || asked !== now) return;
+      if (closed || number !== asked) return;
       if (!told.items.length) say("There is no move yet.");
       else { [whole, along] = [moves, told.items]; show(); }
-    } catch (failed) { if (!closed) say(failed.message); } finally { busy = false; }
+    } catch (failed) { if (!closed && number === asked) say(failed.message); } finally { if (number === asked) busy = false; }
   }
   /** The position after so many moves of the game, and what the run thinks of it. */
   async function go(count) {
     wanted = count;
     while (!busy && wanted != null) { const moves = whole.slice(0, wanted); wanted = null; await ask({ ...fresh, moves, wish: null }, { only: true }); }
   }
-  function leave() { whole = []; along = null; wanted = null; }
+  function leave() { whole = []; along = null; wanted = null; asked++; busy = false; }
   /** What perfect play knows of each move. */
   async function solve() {
     if (busy) return;
     busy = true;
     say("");
     status.textContent = "The solver thinks …";
-    const asked = now;
+    const number = ++asked;
     try {
       const told = await desk.ask({ do: "move", run: id, board: { ...now, wish: null }, solver: true });
-      if (closed || asked !== now) return;
+      if (closed || number !== asked) return;
       now = { ...now, worth: told.worth };
       const all = told.worth.flat().filter((worth) => worth != null), best = Math.max(...all);
       status.textContent = all.length ? `The solver: ${now.pieces[now.turn - 1]} ${best > 0 ? "wins" : best < 0 ? "loses" : "draws"}` : "The game is over";
       show();
-    } catch (failed) { if (!closed) say(failed.message); } finally { busy = false; }
+    } catch (failed) { if (!closed && number === asked) say(failed.message); } finally { if (number === asked) busy = false; }
   }
   function begin() { passes = first.passes; leave(); say(""); past = []; items = []; now = fresh; show(); if (mine !== now.turn) ask({ ...now, wish: null }); }
   async function load(bytes) {
