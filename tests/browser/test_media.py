@@ -180,7 +180,7 @@ def test_options_of_a_page_change_its_answer(opened: Callable[..., Page]) -> Non
 
 def test_without_a_game_the_view_says_so(opened: Callable[..., Page]) -> None:
     page = opened("#/play/tones-1", width=400)
-    expect(page.get_by_text("Runs of pages that take a board")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("Runs that play a board game")).to_be_visible(timeout=SLOW)
     show(page, "#/play")
     expect(page.get_by_role("link", name="tictactoe-1")).to_be_visible()
     narrow_enough(page)
