@@ -223,20 +223,20 @@ def test_whole_games_against_gnu_go(trained: Run, gnugo: str) -> None:
     own = game("go5")
     assert fixed("gnugo:10")
     gnu = opponent("gnugo:10", own)
+    assert isinstance(gnu, GnuGo)
     try:
         mine = Searching("run", trained.model, trained.facts, 16)
         games = list(contest(own, (mine, gnu), both(openings(own, 2, 1, 0)), 0))
         assert len(games) == 4 and not any(one.forfeit for one in games)
         assert points_of(own, games) == [one.points for one in games]
-        ahead = [black_ahead(own, one.line) for one in games]
-        assert [gnu.score(one.line) for one in games] == ahead, "both count alike"
+        for one in games:  # by how much may differ: it passes where all is lost, and takes off what is dead
+            assert np.sign(gnu.score(one.line)) == np.sign(black_ahead(own, one.line)), "both name the same winner"
         assert sum(one.points for one in games) <= 2, "GNU Go is better than any weights"
         states, first = own.begin(1), own.parse("c3")
         for move in first:
             states, _ = own.step(states, np.array([move]))
         seeds = np.array([5], np.uint64)
         assert gnu.moves(states, [first], seeds).tolist() == gnu.moves(states, [first], seeds).tolist()
-        assert isinstance(gnu, GnuGo)
         with pytest.raises(RuntimeError, match=r"GNU Go says .* illegal move.* to 'play b c3'"):
             gnu.told("clear_board", "play b c3", "play b c3", "play b d3")
         assert gnu.told("name") == "GNU Go", "no answer was left unread"

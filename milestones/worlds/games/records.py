@@ -174,12 +174,12 @@ def _unfit(line: Line, game: Game) -> str:
 def _record(line: Line, game: Game) -> Record:
     size, about = int(game.facts["rows"]), line.about
     try:
-        komi: float | None = float(about["KM"])
-        komi = komi if komi is not None and math.isfinite(komi) else None
-    except (LookupError, ValueError):
-        komi = None
+        komi = float(about.get("KM", "nan"))
+    except ValueError:
+        komi = math.nan
     moves = tuple(move.row * size + move.column if move.row >= 0 else size * size for move in line.moves)
-    return Record(size, komi, moves, about.get("RE", ""), (about.get("PB", ""), about.get("PW", "")), line.note)
+    players = about.get("PB", ""), about.get("PW", "")
+    return Record(size, komi if math.isfinite(komi) else None, moves, about.get("RE", ""), players, line.note)
 
 
 def _judged(game: Game, found: Sequence[tuple[str, Record]]) -> Iterator[tuple[str, Record, int]]:
