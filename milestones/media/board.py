@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from .records import as_json, finite
 LONGEST = 52  # rows or columns: as many as SGF has letters
 MOST_MOVES = 2000
 MOST_NODES = 2000  # of a tree
+ABOUT = ("PB", "PW", "KM", "RE", "RU", "DT")  # in SGF: who played black, white, komi, how it ended, the rules, the date
 
 
 class Move(NamedTuple):
@@ -30,7 +31,8 @@ class Board:
 
     `cells` "R C" holds 0 for empty, k for `pieces[k - 1]`; `turn` is the piece to move, 0 when the game is over.
     `policy` "R C" are chances of a move, `visits` "R C" how often a search looked at it, `win` the chance from 0 to 1
-    that the first piece wins. `tree` lists the moves of a search as [name, visits, win, [the same of its replies]].
+    that the first piece wins, `owner` "R C" whose each point will be in the end, from 1 (the first piece's) to -1.
+    `tree` lists the moves of a search as [name, visits, win, [the same of its replies]].
     """
 
     cells: np.ndarray
@@ -48,6 +50,10 @@ class Board:
     wish: Move | None = None  # what the piece to move would play: a page that plays judges it, plays it and replies
     down: bool = False  # points are named from the top, with the letter i, as players of othello and hex do
     hexagons: bool = False  # cells have six neighbours: each row lies half a cell further right than that above
+    owner: np.ndarray | None = None
+    about: Mapping[str, str] = field(default_factory=dict)  # what an SGF file says of the game, by the keys in ABOUT
+    origin: str = ""  # the file
+    omitted: str = ""  # what else is in it
 
     def __post_init__(self) -> None:
         shape = self.cells.shape
@@ -56,7 +62,7 @@ class Board:
             want = f"a board of at most {LONGEST} x {LONGEST} points with pieces from 0 to {len(self.pieces)}"
             got = f"{' x '.join(map(str, shape))} of {self.cells.dtype}"
             raise UserError(want, got, "Pass one position at a time")
-        for name, heat in (("policy", self.policy), ("visits", self.visits)):
+        for name, heat in (("policy", self.policy), ("visits", self.visits), ("owner", self.owner)):
             if heat is not None and heat.shape != shape:
                 raise UserError(f"{name} for each point of the board", f"{heat.shape} for {shape}", "Pass one a point")
 
@@ -87,13 +93,14 @@ class Board:
             moves, setup = ([_move(m, cells.shape, len(pieces)) for m in value[key]] for key in ("moves", "setup"))
             game, crossings, note = str(value["game"])[:60], value["crossings"] is True, str(value.get("note", ""))
             down, hexagons = (value.get(key) is True for key in ("down", "hexagons"))
+            about = {key: str(said)[:200] for key, said in dict(value.get("about", {})).items() if key in ABOUT}
             wish = value.get("wish")
             wish = None if wish is None else _move(wish, cells.shape, len(pieces))
         except (AssertionError, LookupError, TypeError, ValueError, OverflowError):
             raise UserError("a board: rows of pieces, whose turn it is, the moves so far",
                             f"{type(value).__name__} of another form", "Begin a new game") from None  # fmt: skip
         return cls(cells, pieces, turn, moves, setup, game, crossings, note=note[:2000], wish=wish, down=down,
-                   hexagons=hexagons)  # fmt: skip
+                   hexagons=hexagons, about=about)  # fmt: skip
 
     def sgf(self) -> str:
         """The game as SGF."""
@@ -111,14 +118,17 @@ class Board:
 
     def plain(self) -> dict[str, Any]:
         """All fields; heats row by row."""
-        heats = {name: None if heat is None else [finite([float(f"{v:.4g}") for v in row]) for row in heat.tolist()]
-                 for name, heat in (("policy", self.policy), ("visits", self.visits))}  # fmt: skip
+        heats = {
+            name: None if heat is None else [finite([float(f"{v:.4g}") for v in row]) for row in heat.tolist()]
+            for name, heat in (("policy", self.policy), ("visits", self.visits), ("owner", self.owner))
+        }
         return {
             "board": self.cells.tolist(), "pieces": list(self.pieces), "turn": self.turn,
             "moves": [list(move) for move in self.moves], "setup": [list(move) for move in self.setup],
             "game": self.game, "crossings": self.crossings, **heats,
             "win": None if self.win is None else finite([self.win])[0],
             "tree": _pruned(self.tree, [MOST_NODES]), "note": self.note, "down": self.down, "hexagons": self.hexagons,
+            "about": dict(self.about),
         }  # fmt: skip
 
     def __str__(self) -> str:
