@@ -3,6 +3,8 @@ in the middle loses that game, and the others go on."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -12,7 +14,7 @@ from jaxtyping import Bool, Int64, UInt64
 from ...core.errors import UserError
 from ...core.score import Score
 from ...core.source import key
-from ...parts.elo import scored
+from ...parts.elo import Rating, rated, scored
 from .game import Game
 from .opponents import Player, Seeds, States, among, opponent, winning
 
@@ -198,7 +200,8 @@ def share(game: Game, player: Player, word: str, pairs: int = 50, seed: int = 0)
     """Percent of the points against an opponent of fixed strength, in pairs of games from one opening, with the
     bootstrap's interval over the pairs."""
     lines = openings(game, pairs, usual_plies(game), seed)
-    games = list(contest(game, (player, opponent(word, game)), both(lines), seed))
+    with contextlib.closing(opponent(word, game)) as other:
+        games = list(contest(game, (player, other), both(lines), seed))
     value, low, high = scored(in_pairs(games), np.random.default_rng(key("share", seed)))
     wins, losses = (sum(one.points == points for one in games) for points in (1, 0))
     note = f"{wins} won, {len(games) - wins - losses} drawn, {losses} lost; {distinct(game, games)} different games"
@@ -211,3 +214,11 @@ def distinct(game: Game, games: Sequence[Played]) -> int:
     ways = game.twins()[1].argsort(1)  # where each move goes
     lines = {played.line for played in games}
     return len({min(tuple(way[list(line)].tolist()) for way in ways) for line in lines})
+
+
+def tournament(game: Game, players: Sequence[Player], pairs: int, seed: int) -> list[Rating]:
+    """Elo of each above the first, each having met each other in so many pairs of games from the same openings."""
+    lines, found = both(openings(game, pairs, usual_plies(game), seed)), dict[tuple[int, int], list[float]]()
+    for i, j in itertools.combinations(range(len(players)), 2):
+        found[i, j] = in_pairs(list(contest(game, (players[i], players[j]), lines, key("meet", seed, i, j))))
+    return rated(len(players), found, np.random.default_rng(key("elo", seed)))

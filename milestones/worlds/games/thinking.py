@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -64,6 +64,16 @@ class Thought(NamedTuple):
     tree: list[list[Any]]  # [move, visits, q, replies], the most visited first
 
 
+@runtime_checkable
+class Looking(Protocol):
+    """A net that is asked about positions themselves, and not about their planes, since it plays on from them."""
+
+    def looked(self, game: Game, states: Shaped[np.ndarray, "M W"]
+               ) -> tuple[Float[np.ndarray, "M A"], Float[np.ndarray, "M"]]:  # fmt: skip
+        """Scores of the moves, and what each position is worth to the mover."""
+        ...
+
+
 class Mind:
     """A net that is asked about positions of a game; `remember`: of each only once."""
 
@@ -79,6 +89,8 @@ class Mind:
         """Scores of the moves, and what the position is worth to the mover."""
         if not len(states):
             return np.zeros((0, self.game.facts["actions"]), np.float32), np.zeros(0, np.float32)
+        if isinstance(self.net, Looking):
+            return self.net.looked(self.game, states)
         planes = torch.from_numpy(self.game.planes(states)).contiguous(memory_format=torch.channels_last)
         logits, wdl = self.net(planes.to(self.device))
         return logits.cpu().numpy(), value_of(wdl).cpu().numpy()
@@ -128,11 +140,12 @@ class Mind:
 def think(model: nn.Module, facts: Facts, states: Shaped[np.ndarray, "N W"], simulations: int = 100,
           how: How | None = None, trees: bool = False) -> Thought:  # fmt: skip
     """What the net thinks of each position after so many simulations, without noise; with `trees` its lines and trees
-    too. `model`: planes -> scores of moves, of win, draw and loss."""
+    too. `model`: planes -> scores of moves, of win, draw and loss; or see Looking. Where nobody says how, it searches as
+    its facts have it: by PUCT of the weight "puct", else by Gumbel's rule."""
     from ...parts.search import UNKNOWN
 
     net: Any = player(model) if isinstance(model, Tower) else model.eval()
-    mind, how = Mind(game_of(facts["game"]), net), (how or How(simulations))._replace(noise=False)
+    mind, how = Mind(game_of(facts["game"]), net), (how or usual(facts, simulations))._replace(noise=False)
     how = how._replace(simulations=simulations)
     found, lines, grown = list[Any](), list[list[int]](), list[list[Any]]()
     size = max(1, min(CHUNK, ROOM // ((1 + simulations) * facts["actions"])))
@@ -148,3 +161,8 @@ def think(model: nn.Module, facts: Facts, states: Shaped[np.ndarray, "N W"], sim
         for name in ("move", "policy", "visits", "q", "value", "decided")
     )  # fmt: skip
     return Thought(move, policy, visits, q, value, decided != UNKNOWN, lines, grown)
+
+
+def usual(facts: Facts, simulations: int) -> How:
+    """How a net of these facts searches, if nobody says otherwise."""
+    return How(simulations, considered=0, c=float(facts["puct"])) if "puct" in facts else How(simulations)
