@@ -40,19 +40,17 @@ from ..data.splits import divide, shares
 from ..media import Board, Media, Text, history
 from ..parts.initial import he, orthogonal
 from ..parts.metrics import error_rate
-from ..worlds.games import game as game_of
 from ..worlds.games.analysis import analysed
 from ..worlds.games.arena import share
 from ..worlds.games.game import Stones
-from ..worlds.games.judged import ranked
+from ..worlds.games.judged import Positions, ranked
 from ..worlds.games.opponents import Searching
-from ..worlds.games.recorded import Ended, Recorded, name_of, sources, turned_ends
+from ..worlds.games.recorded import Ended, Recorded, facts_of, name_of, sources
 from ..worlds.games.records import read_records
-from ..worlds.games.rollouts import FastPolicy, told_of
-from ..worlds.games.sampled import duel, positions, results
+from ..worlds.games.rollouts import FastPolicy, table, told_of
+from ..worlds.games.sampled import KINDS, duel, positions, results
 
 SHIPPED = Path(__file__).parents[1] / "data" / "records5.sgf.gz"
-KINDS = ("one of a game", "of whole games")  # positions that a value learns from
 LARGE = "19 x 19"
 # The paper's Table 7: who has the policy, the value, rollouts; Elo there, above that of rollouts alone.
 PLAYERS = {
@@ -83,7 +81,7 @@ class Knobs(Config):
     value_steps: int = Field(default=1000, ge=1, description="updates of the value")
     held: int = Field(default=1000, ge=2, description="such positions of other games to validate, and to test")
     mix: float = Field(default=0.5, ge=0, le=1, description="weight of the rollout beside the value: lambda")
-    explored: float = Field(default=1.5, gt=0, description="weight of moves that the policy likes in the search: c_puct")
+    explored: float = Field(default=1.5, gt=0, description="the search's weight of moves that the policy likes: c_puct")
     soft: float = Field(default=0.67, gt=0, description="the policy's scores are multiplied by it in the search")
     searched: int = Field(default=100, ge=1, description="simulations before a move when it is scored")
     pairs: int = Field(default=10, ge=1, description="pairs of games against each opponent in the score")
@@ -176,14 +174,6 @@ def said(net: nn.Module, game: Stones, states: Shaped[np.ndarray, "M W"]) -> Flo
     return net(planes).cpu().numpy()
 
 
-def table(name: str) -> Stones:
-    """The game of go of this name. UserError: another game."""
-    found = game_of(name)
-    if not isinstance(found, Stones) or found.facts["title"] != "go":
-        raise UserError("a game of go: go5 to go19", f"--game {name}", "Take page alphazero for others", "alphago")
-    return found
-
-
 def prepare(knobs: Knobs, place: Place) -> Data[Recorded]:
     """Positions of records, divided by games: those that the user chose, or those that ship."""
     game, choice = table(knobs.game), place.choice
@@ -192,22 +182,11 @@ def prepare(knobs: Knobs, place: Place) -> Data[Recorded]:
         raise UserError(f"--data with records of go on {size} x {size}", "none, and those that ship are on 5 x 5",
                         "Name an SGF file or a folder of them", "alphago")  # fmt: skip
     read = read_records(choice.data or SHIPPED, game)
-    records = read.games[: knobs.games or None]
-    if len(records) < FEWEST:
-        raise UserError(f"at least {FEWEST} games", f"{len(records)} that can be used", "Give more records", "alphago")
-    part = divide([name_of(one) for one in records], np.zeros(len(records), np.int64), shares(choice.split))
-    name = Path(choice.data).name if choice.data else f"games of go by {records[0].players[0]}, 5 x 5"
-    data = Data(*(parts := sources(game, records, part, place, name)), {})
-    left = {"left_out": len(read.refused), "first_left_out": read.refused[0]} if read.refused else {}
-    counts = {one.split: len(one) for one in parts}
-    return data._replace(facts={
-        **game.facts, "board": game.board(game.begin(1)[0]).plain(), "puct": knobs.explored,
-        "data": {"name": name, "games": len(records), **counts, "variations_left_out": read.variations, **left},
-    })  # fmt: skip
-
-
-def build(knobs: Knobs, facts: Facts) -> AlphaGo:
-    return AlphaGo(knobs, facts)
+    read = read._replace(games=read.games[: knobs.games or None])
+    part = divide([name_of(one) for one in read.games], np.zeros(len(read.games), np.int64), shares(choice.split))
+    name = Path(choice.data).name if choice.data else f"games of go by {read.games[0].players[0]}, 5 x 5"
+    train, valid, test = parts = sources(game, read.games, part, place, name)
+    return Data(train, valid, test, {**facts_of(game, read, parts), "puct": knobs.explored})
 
 
 def move_loss(model: Policy | FastPolicy, batch: Recorded) -> dict[str, Tensor]:
@@ -247,11 +226,9 @@ def reinforce(knobs: Knobs, model: AlphaGo, game: Stones, run: Run) -> None:
 
 def selfplay(knobs: Knobs, model: AlphaGo, game: Stones, place: Place, split: str) -> list[Held[Ended]]:
     """Positions of games that the policies play: one of each game, and as many of whole games."""
-    count, turns = (knobs.positions, turned_ends(game)) if split == "train" else (knobs.held, None)
-    both = positions(game, partial(said, model.policy, game), partial(said, model.actor, game), knobs.until, count,
-                     key(place.seed, "games", split))  # fmt: skip
-    names = [f"self-play of go, {game.facts['rows']} x {game.facts['rows']}, positions {kind}" for kind in KINDS]
-    return [Held(one, place, name, split, turns) for one, name in zip(both, names, strict=True)]
+    before, after = (partial(said, net, game) for net in (model.policy, model.actor))
+    count = knobs.positions if split == "train" else knobs.held
+    return positions(game, before, after, knobs.until, count, place, split)
 
 
 def train(knobs: Knobs, model: AlphaGo, data: Data[Recorded], run: Run) -> None:
@@ -272,11 +249,11 @@ def train(knobs: Knobs, model: AlphaGo, data: Data[Recorded], run: Run) -> None:
     learned(model.whole, value_loss, whole, valid, knobs.value_steps, knobs.lr, "whole")
     errors = [evaluate(net, value_loss, of)["loss"] for net, of in ((model.value, one), (model.whole, whole))]
     model.told.copy_(torch.tensor(errors))
+    lines = dict(zip(KINDS, ("value", "whole"), strict=True))
     if not run.ended:
-        lines = dict(zip(KINDS, ("value", "whole"), strict=True))
         run.show(reinforced=history(run.folder, {"games won": "reinforce"}, "won", "updates", "percent"),
                  learned=history(run.folder, lines, "loss", "updates", "squared error in training"),
-                 unseen=history(run.folder, lines, "valid_loss", "updates", "squared error in other games"))  # fmt: skip
+                 unseen=history(run.folder, lines, "valid_loss", "updates", "squared error, other games"))  # fmt: skip
 
 
 def score(knobs: Knobs, model: AlphaGo, data: Data[Recorded], place: Place) -> dict[str, Score]:
@@ -286,11 +263,35 @@ def score(knobs: Knobs, model: AlphaGo, data: Data[Recorded], place: Place) -> d
         rate = rate_score(right, len(data.test), data.test, paper=paper, paper_data=f"games of people, {LARGE}")
         found[f"{name}_accuracy"] = replace(rate, better="higher")
     fresh, _ = selfplay(knobs, model, game, place, "test")
-    for name, net, paper, told in (("", model.value, 0.234, model.told[0]), ("_whole", model.whole, 0.37, model.told[1])):
+    for k, (name, net, paper) in enumerate((("", model.value, 0.234), ("_whole", model.whole, 0.37))):
         worth, result = answers(net, fresh)
-        note = f"{float(told):.3f} in training; {1 - float(result.mean()) ** 2:.3f} if it always said the mean"
+        note = f"{float(model.told[k]):.3f} in training; {float(result.var(correction=0)):.3f} if it said their mean"
         found[f"value_error{name}"] = mean_score((worth - result).square(), "squared error", fresh, paper=paper,
-                                                 paper_data=LARGE, note=note)  # fmt: skip
+                                                 paper_data=f"self-play, {LARGE}", note=note)  # fmt: skip
     wins = results(duel(game, *(partial(said, net, game) for net in (model.actor, model.policy)), knobs.held, seed)) > 0
-    source = replace_name(fresh)
+    rate = rate_score(int(wins.sum()), len(wins), Positions("go", "games"), paper=80.0, paper_data=LARGE)
+    found["wins_supervised"] = replace(rate, better="higher")
+    players = {name: Searching(name, model.having(*parts), data.facts, knobs.searched * (name != "elo_policy"))
+               for name, (*parts, _) in PLAYERS.items()}  # fmt: skip
+    paper = {name: elo for name, (*_, elo) in PLAYERS.items()}
+    found |= ranked(game, players, paper, f"{LARGE}, 5 s a move", knobs.pairs, seed)
+    with contextlib.suppress(UserError):  # where GNU Go is not installed there is no such score
+        found["wins_gnugo"] = share(game, players["elo"], "gnugo:10", knobs.pairs, seed)
     return found
+
+
+def use(model: AlphaGo, facts: Facts, items: Sequence[Media], *,
+        simulations: Annotated[int, "positions looked at for an answer"] = 200) -> list[dict[str, Media]]:  # fmt: skip
+    return analysed(model, facts, items, simulations)
+
+
+PRESETS = {
+    "quick": Knobs(),
+    "go7": Knobs(game="go7", channels=48, steps=6000, reinforce_steps=400, positions=20_000, until=40,
+                 value_steps=4000),
+    # Methods, and Extended Data Tables 1, 2 and 5; of games of people, which --data names.
+    "paper": Knobs(game="go19", depth=13, channels=192, batch=16, steps=340_000_000, lr=0.003, reinforce_steps=10_000,
+                   reinforce_games=128, join=500, selves=100, positions=30_000_000, until=449, value_steps=50_000_000,
+                   explored=5.0, searched=10_000),
+}  # fmt: skip
+system = System(Knobs, PRESETS, prepare, AlphaGo, train, score, use, takes=(Text, Board))

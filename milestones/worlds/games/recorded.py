@@ -11,12 +11,13 @@ import torch
 from jaxtyping import Bool, Float, Int, Int16, Int64, UInt8, UInt64
 from torch import Tensor
 
-from ...core.source import Held, Place
+from ...core.errors import UserError
+from ...core.source import Facts, Held, Place
 from .game import Game, Stones
-from .records import Record
+from .records import Record, Records
 from .rollouts import told_of
 
-SPLITS = ("train", "valid", "test")
+SPLITS, FEWEST = ("train", "valid", "test"), 10
 
 
 class Recorded(NamedTuple):
@@ -69,7 +70,9 @@ def unseen(game: Game, known: UInt8[Tensor, "A C H W"], others: UInt8[Tensor, "B
 def sources(game: Stones, records: Sequence[Record], part: Int64[np.ndarray, "N"], place: Place,
             name: str) -> list[Held[Recorded]]:  # fmt: skip
     """Positions to train, to validate and to test, of the records whose part is 0, 1 and 2: those to train turned and
-    mirrored; the others each once, and none that is known from training."""
+    mirrored; the others each once, and none that is known from training. UserError: fewer than ten records."""
+    if len(records) < FEWEST:
+        raise UserError(f"at least {FEWEST} games to learn from", f"{len(records)}", "Give more records", "records")
     every, which = recorded(game, records)
     parts = [Recorded(*(field[torch.from_numpy(part[which] == k)] for field in every)) for k in range(3)]
     for k in (1, 2):
@@ -77,6 +80,14 @@ def sources(game: Stones, records: Sequence[Record], part: Int64[np.ndarray, "N"
         parts[k] = Recorded(*(field[new] for field in parts[k]))
     turns = (turned(game), None, None)
     return [Held(*one) for one in zip(parts, [place] * 3, [name] * 3, SPLITS, turns, strict=True)]
+
+
+def facts_of(game: Stones, read: Records, parts: Sequence[Held[Recorded]]) -> Facts:
+    """The game's facts, and what there is to learn from."""
+    left = {"left_out": len(read.refused), "first_left_out": read.refused[0]} if read.refused else {}
+    counts = {part.split: len(part) for part in parts}
+    data = {"name": parts[0].name, "games": len(read.games), **counts, "variations_left_out": read.variations, **left}
+    return {**game.facts, "board": game.board(game.begin(1)[0]).plain(), "data": data}
 
 
 def name_of(record: Record) -> bytes:

@@ -14,7 +14,9 @@ import torch
 from jaxtyping import Float, Float32, Int16, Int64, UInt64
 from torch import Tensor, nn
 
+from ...core.errors import UserError
 from ...parts.compiled import njit
+from . import game as game_of
 from .game import Stones
 
 TAKES, SAVES, ALONE, BESIDE, EYE = range(1, 6)  # what is told of a point, after its pattern
@@ -22,6 +24,14 @@ TOLD = 6
 WAYS = ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1))  # as the game names neighbours
 ONE, WHITE, OVER = np.uint64(1), np.uint64(1), np.uint64(4)  # as in the game's words
 GOLDEN, FIRST, SECOND = (np.uint64(k) for k in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+
+
+def table(name: str) -> Stones:
+    """The game of go of this name. UserError: another game."""
+    found = game_of(name)
+    if not isinstance(found, Stones) or found.facts["title"] != "go":
+        raise UserError("a game of go: go5 to go19", f"--game {name}", "Take page alphazero for others")
+    return found
 
 
 @cache

@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int64, Shaped, UInt64
+from jaxtyping import Bool, Float32, Int64, UInt64
 
-from ...core.source import key
+from ...core.source import Held, Place, key
 from .game import Game
-from .recorded import Ended
+from .recorded import Ended, turned_ends
 
-TOGETHER = 512  # games side by side, of which positions are taken
+KINDS = ("one of a game", "of whole games")  # positions of which a value can learn
+TOGETHER = 512  # games side by side, at most, of which positions are taken
 Says = Callable[[np.ndarray], np.ndarray]  # positions "M W" -> a score for each move "M A"
 
 
@@ -26,7 +27,7 @@ class Moves(NamedTuple):
     states: UInt64[np.ndarray, "M W"]
     legal: Bool[np.ndarray, "M A"]
     move: Int64[np.ndarray, "M"]
-    result: Shaped[np.ndarray, "M"]  # of the game, for the one who moved
+    result: Float32[np.ndarray, "M"]  # of the game, for the one who moved
 
 
 Choose = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
@@ -47,7 +48,7 @@ def played(game: Game, count: int, choose: Choose, seed: int) -> Moves:
         result[live[turn.ended]] = worth[turn.ended]
         live, legal, ply = live[going], turn.legal[going], ply + 1
     which, plies, before, legal, move, sign = (np.concatenate(field) for field in zip(*kept, strict=True))
-    return Moves(which, plies, before, legal, move, sign * result[which])
+    return Moves(which, plies, before, legal, move, (sign * result[which]).astype(np.float32))
 
 
 def duel(game: Game, one: Says, other: Says, count: int, seed: int) -> Moves:
@@ -64,7 +65,7 @@ def duel(game: Game, one: Says, other: Says, count: int, seed: int) -> Moves:
     return Moves(*(field[kept] for field in found))
 
 
-def results(found: Moves) -> Shaped[np.ndarray, "N"]:
+def results(found: Moves) -> Float32[np.ndarray, "N"]:
     """How each game ended, for the one whose moves these are."""
     return found.result[np.unique(found.game, return_index=True)[1]]
 
@@ -78,27 +79,30 @@ def by_turns(states: np.ndarray, players: Sequence[tuple[Says, np.ndarray]]) -> 
     return scores
 
 
-def positions(game: Game, before: Says, after: Says, until: int, count: int, seed: int) -> tuple[Ended, Ended]:
-    """So many positions, each of another game; and as many of whole games, of which there are fewer.
+def positions(game: Game, before: Says, after: Says, until: int, count: int, place: Place, split: str
+              ) -> list[Held[Ended]]:  # fmt: skip
+    """So many positions, each of another game; and as many of whole games, of which there are fewer. Those to train are
+    turned and mirrored.
 
     A game has up to `until` moves by `before`, one at random, and then is played to its end by `after`: the position
     after the random move is the one that is taken (Silver et al. 2016, "Value network: regression")."""
-    singles, wholes, have, round_ = list[Moves](), list[Moves](), 0, 0
+    singles, wholes, have, turn, together = list[Moves](), list[Moves](), 0, 0, min(TOGETHER, count)
     while have < count:
-        first = np.random.default_rng(key("until", seed, round_)).integers(0, until + 1, TOGETHER)
+        seed = key(place.seed, "games", split, turn)
+        first = np.random.default_rng(key("until", seed)).integers(0, until + 1, together)
 
         def choose(states: np.ndarray, games: np.ndarray, ply: int, first: np.ndarray = first) -> np.ndarray:
             return by_turns(states, [(before, ply < first[games]), (after, ply > first[games])])
 
-        found = played(game, TOGETHER, choose, key("value", seed, round_))
-        since = found.ply - first[found.game] - 1
-        order = np.lexsort((found.ply, found.game))
+        found = played(game, together, choose, seed)
+        since, order = found.ply - first[found.game] - 1, np.lexsort((found.ply, found.game))
         singles.append(Moves(*(field[since == 0] for field in found)))
         wholes.append(Moves(*(field[order][since[order] >= 0] for field in found)))
-        have, round_ = have + len(singles[-1].move), round_ + 1
-    return _ended(game, singles, count), _ended(game, wholes, count)
-
-
-def _ended(game: Game, parts: Sequence[Moves], count: int) -> Ended:
-    states, result = (np.concatenate([getattr(part, name) for part in parts])[:count] for name in ("states", "result"))
-    return Ended(torch.from_numpy(game.planes(states)), torch.from_numpy(result.astype(np.float32)))
+        have, turn = have + len(singles[-1].move), turn + 1
+    ends = list[Ended]()
+    for parts in (singles, wholes):
+        every = Moves(*(np.concatenate(field)[:count] for field in zip(*parts, strict=True)))
+        ends.append(Ended(torch.from_numpy(game.planes(every.states)), torch.from_numpy(every.result)))
+    title = f"self-play of {game.facts['title']}, {game.facts['rows']} x {game.facts['columns']}"
+    turns = turned_ends(game) if split == "train" else None
+    return [Held(one, place, f"{title}, {kind}", split, turns) for one, kind in zip(ends, KINDS, strict=True)]

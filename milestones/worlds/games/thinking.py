@@ -140,7 +140,7 @@ class Mind:
 def think(model: nn.Module, facts: Facts, states: Shaped[np.ndarray, "N W"], simulations: int = 100,
           how: How | None = None, trees: bool = False) -> Thought:  # fmt: skip
     """What the net thinks of each position after so many simulations, without noise; with `trees` its lines and trees
-    too. `model`: planes -> scores of moves, of win, draw and loss; or see Looking. Where nobody says how, it searches as
+    too. `model`: planes -> scores of moves, of win, draw and loss; or see Looking. If nobody says how, it searches as
     its facts have it: by PUCT of the weight "puct", else by Gumbel's rule."""
     from ...parts.search import UNKNOWN
 
