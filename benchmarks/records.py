@@ -1,10 +1,10 @@
 """The games of go on 5 x 5 that ship, milestones/data/records5.sgf.gz: our strongest player there without a net, a
 search by random games, against itself.
 
-    python benchmarks/records.py [--games 500] [--rollouts 400]        # minutes on one core
+    python benchmarks/records.py [--games 500] [--rollouts 1000]        # ten minutes on one core
 
 So that games differ, the first 0 to 8 moves of each are made after 16 random games a move, all others after
-`--rollouts`. A game is decided when 48 random games from there all go one way. In every other game the loser then
+`--rollouts`; its comment says from which move on there is something to learn. A game is decided when 48 random games from there all go one way. In every other game the loser then
 resigns, when it is to move; in the rest both pass, as soon as the board as it stands is won by the same side. The same
 arguments make the same file.
 """
@@ -22,8 +22,8 @@ FILE = ROOT / "milestones" / "data" / "records5.sgf.gz"
 EARLY, WEAK, SURE, TOGETHER, LARGEST = 8, 16, 48, 50, 150_000  # moves, random games twice, games at once, bytes
 
 
-def games(count: int, rollouts: int, seed: int) -> list[tuple[tuple[int, ...], str]]:
-    """Games side by side: their moves, and how each ended as SGF has it."""
+def games(count: int, rollouts: int, seed: int) -> dict[tuple[int, ...], tuple[str, int]]:
+    """Games side by side: their moves, how each ended as SGF has it, and how many moves of it were weak."""
     from milestones.core.source import key
     from milestones.parts.keyed import keys
     from milestones.worlds.games import game
@@ -62,26 +62,30 @@ def games(count: int, rollouts: int, seed: int) -> list[tuple[tuple[int, ...], s
             for n, over, value in zip(live.tolist(), turn.ended, mover * table.area(states[live]).score, strict=True):
                 ends[n] = result_of(float(value)) if over else ""
             live = live[~turn.ended]
-    return [(tuple(line), end) for line, end in zip(lines, ends, strict=True)]
+    return {tuple(line): (end, int(weak)) for line, end, weak in zip(lines, ends, early, strict=True)}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--games", type=int, default=500)
-    parser.add_argument("--rollouts", type=int, default=400, help="random games before a move")
+    parser.add_argument("--rollouts", type=int, default=1000, help="random games before a move")
     args = parser.parse_args()
     sys.path.insert(0, str(ROOT))
     from milestones.worlds.games import game
     from milestones.worlds.games.records import Record, write_records
 
-    table, found = game("go5"), dict[tuple[int, ...], str]()
+    table, found = game("go5"), dict[tuple[int, ...], tuple[str, int]]()
     for begin in range(0, args.games, TOGETHER):
         found |= games(min(TOGETHER, args.games - begin), args.rollouts, begin)
         print(f"{len(found)} different games, {sum(map(len, found)):,} moves", flush=True)
     name = f"rollouts:{args.rollouts}"
-    write_records(FILE, table, [Record(5, table.facts["komi"], line, end, (name, name)) for line, end in found.items()])
+    records = [
+        Record(5, table.facts["komi"], line, end, (name, name), f"learn from move {early + 1}")
+        for line, (end, early) in found.items()
+    ]
+    write_records(FILE, table, records)
     size = FILE.stat().st_size
-    wins = sum(end.startswith("B") for end in found.values())
+    wins = sum(end.startswith("B") for end, _ in found.values())
     print(f"{FILE.name}: {size:,} bytes; Black won {wins} of {len(found)}")
     if size > LARGEST:
         FILE.unlink()

@@ -83,8 +83,8 @@ class Knobs(Config):
     mix: float = Field(default=0.5, ge=0, le=1, description="weight of the rollout beside the value: lambda")
     explored: float = Field(default=1.5, gt=0, description="the search's weight of moves that the policy likes: c_puct")
     soft: float = Field(default=0.67, gt=0, description="the policy's scores are multiplied by it in the search")
-    searched: int = Field(default=100, ge=1, description="simulations before a move when it is scored")
-    pairs: int = Field(default=10, ge=1, description="pairs of games against each opponent in the score")
+    searched: int = Field(default=50, ge=1, description="simulations before a move when it is scored")
+    pairs: int = Field(default=5, ge=1, description="pairs of games of each two players in the score")
 
 
 def layers(planes: int, depth: int, channels: int) -> nn.Sequential:

@@ -92,9 +92,10 @@ def _balanced(game: Game, states: States, seed: int) -> Bool[np.ndarray, "N"]:
     return np.abs(value) <= EVEN
 
 
-def contest(game: Game, players: tuple[Player, Player], lines: Sequence[tuple[int, tuple[int, ...], int]],
-            seed: int) -> Iterator[Played]:  # fmt: skip
-    """Games as they end, all side by side. `lines`: of each the number of its opening, the opening, and who begins."""
+def contest(game: Game, players: Sequence[Player], lines: Sequence[tuple[int, tuple[int, ...], int]], seed: int,
+            seats: Sequence[tuple[int, int]] = ()) -> Iterator[Played]:  # fmt: skip
+    """Games as they end, all side by side. `lines`: of each the number of its opening, the opening, and who begins.
+    `seats`: of each which two of the players meet; none: the first two in all of them."""
     from ...parts.keyed import keys
 
     moves = [list(opening) for _, opening, _ in lines]
@@ -102,7 +103,7 @@ def contest(game: Game, players: tuple[Player, Player], lines: Sequence[tuple[in
     assert legal.all(), "openings by the rules"
     first = np.array([who for _, _, who in lines], np.int64)
     number = np.array([2 * opening + who for opening, _, who in lines], np.int64)
-    turn, live = game.turn(states), np.arange(len(lines))
+    turn, live, seat = game.turn(states), np.arange(len(lines)), np.array(seats or [(0, 1)] * len(lines)).reshape(-1, 2)
     while True:
         over = turn.ended[live]
         for n in live[over].tolist():
@@ -114,8 +115,8 @@ def contest(game: Game, players: tuple[Player, Player], lines: Sequence[tuple[in
         who = (game.mover(states[live]) + first[live]) % 2
         seeds = keys(seed, number[live], np.array([len(moves[n]) for n in live], np.int64))
         move, lost = np.full(len(live), -1, np.int64), [""] * len(live)
-        for side, player in enumerate(players):
-            rows = np.flatnonzero(who == side)
+        for k, player in enumerate(players):
+            rows = np.flatnonzero(seat[live, who] == k)
             if len(rows):
                 at, mine = live[rows], [tuple(moves[n]) for n in live[rows]]
                 move[rows], reasons = asked(game, player, states[at], mine, seeds[rows], turn.legal[at])
@@ -217,8 +218,13 @@ def distinct(game: Game, games: Sequence[Played]) -> int:
 
 
 def tournament(game: Game, players: Sequence[Player], pairs: int, seed: int) -> list[Rating]:
-    """Elo of each above the first, each having met each other in so many pairs of games from the same openings."""
-    lines, found = both(openings(game, pairs, usual_plies(game), seed)), dict[tuple[int, int], list[float]]()
-    for i, j in itertools.combinations(range(len(players)), 2):
-        found[i, j] = in_pairs(list(contest(game, (players[i], players[j]), lines, key("meet", seed, i, j))))
+    """Elo of each above the first, each having met each other in so many pairs of games from the same openings, all of
+    them side by side."""
+    lines = both(openings(game, pairs, usual_plies(game), seed))
+    seats = [couple for couple in itertools.combinations(range(len(players)), 2) for _ in lines]
+    every = [(n // 2, opening, first) for n, (_, opening, first) in enumerate(lines * (len(seats) // len(lines)))]
+    found: dict[tuple[int, int], list[float]] = {couple: [] for couple in seats}
+    points = in_pairs(list(contest(game, players, every, seed, seats)))
+    for couple, one in zip(seats[::2], points, strict=True):
+        found[couple].append(one)
     return rated(len(players), found, np.random.default_rng(key("elo", seed)))

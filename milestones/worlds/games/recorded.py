@@ -1,8 +1,10 @@
-"""Positions of game records with the move that was played there, to learn from."""
+"""Positions of game records with the move that was played there, to learn from. The comment of a record may say from
+which move on: "learn from move 5"."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -18,6 +20,7 @@ from .records import Record, Records
 from .rollouts import told_of
 
 SPLITS, FEWEST = ("train", "valid", "test"), 10
+LEARN = re.compile(r"\blearn from move (\d{1,4})\b")
 
 
 class Recorded(NamedTuple):
@@ -36,14 +39,17 @@ class Ended(NamedTuple):
 
 
 def recorded(game: Stones, records: Sequence[Record]) -> tuple[Recorded, Int64[np.ndarray, "B"]]:
-    """All positions of the records, and of which record each is."""
+    """All positions of the records, or those from which on there is something to learn; and of which record each is."""
     lines = [record.moves for record in records]
+    begins = np.array([int(found[1]) - 1 if (found := LEARN.search(one.comment)) else 0 for one in records])
     states, kept = game.begin(len(lines)), list[tuple[np.ndarray, ...]]()
     last = np.full(len(lines), -1)
     for ply in range(max(map(len, lines), default=0)):
         rows = np.array([n for n, line in enumerate(lines) if ply < len(line)], np.int64)
         moves = np.array([lines[n][ply] for n in rows], np.int64)
-        kept.append((rows, moves, game.planes(states[rows]), told_of(game, states[rows], last[rows])))
+        at = begins[rows] <= ply
+        some = states[rows[at]]
+        kept.append((rows[at], moves[at], game.planes(some), told_of(game, some, last[rows[at]])))
         states[rows] = game.step(states[rows], moves)[0]
         last[rows] = np.where(moves < game.facts["actions"] - 1, moves, -1)
     which, moves, planes, told = (np.concatenate(field) for field in zip(*kept, strict=True))
