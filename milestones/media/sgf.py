@@ -95,7 +95,6 @@ def read_sgf(content: bytes, name: str) -> Board:
         if node.get("PL", [""])[0].strip()[:1].upper() in ("B", "W"):
             turn = 1 if node["PL"][0].strip()[:1].upper() == "B" else 2
         note = node["C"][0] if node.get("C") else note
-    return Board(cells, ("black", "white"), turn, tuple(moves), tuple(setup), game, kind == "1", note=note[:2000])
     left = [f"{variations} variation{'s' * (variations > 1)}"] * bool(variations)
     left += ["other games"] * ("(" in text[end:])
     return Board(cells, ("black", "white"), turn, tuple(moves), tuple(setup), game, kind == "1", note=note[:2000],

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import UserError
-from ..media import Board, Media
+from ..media import Board, Media, Text
 from ..trained import Trained
 from ..verbs.players import game_of
-from ..worlds.games.analysis import analysed, moves_of, shown, state_after
+from ..worlds.games.analysis import ALONG, analysed, aside, counted, game_told, moves_of, shown, state_after
 from ..worlds.games.game import PASS, Game
 from ..worlds.games.thinking import think
 from .carry import carried
@@ -24,8 +24,9 @@ NONE = -128  # the solver's word for a move that is not allowed
 
 
 def answered(desk: Desk, trained: Trained, ask: Mapping[str, Any], payload: bytes) -> Answer:
-    """A new board; or one from an SGF file; or, to a board, the run's reply, or with "only" what it thinks, or with
-    "solver" what each move is worth. UserError: moves that the rules do not allow, a game that nobody has solved."""
+    """A new board; or one from an SGF file; or, to a board, the run's reply, or with "only" what it thinks, with
+    "along" its chances after each move, with "solver" what each move is worth. UserError: moves that the rules do not
+    allow, a game that nobody has solved."""
     game, who = game_of(trained), trained.entry.name
     start = game.begin(1)
     if game.cell(int(game.turn(start).legal[0].argmax()), start[0])[0] < 0:
@@ -34,7 +35,8 @@ def answered(desk: Desk, trained: Trained, ask: Mapping[str, Any], payload: byte
     if payload:
         board = replace(Board.decoded(payload, "your file"), wish=None)
         moves = moves_of(game, board)
-        return told(desk, game, {"board": game.board(state_after(game, moves), moves)})
+        read = replace(game.board(state_after(game, moves), moves), about=board.about)
+        return told(desk, game, {"board": read, **({"aside": Text(said)} if (said := aside(board, game)) else {})})
     if ask.get("board") is None:
         return told(desk, game, {"board": game.board(start[0])})
     board = Board.of(ask["board"])
@@ -44,11 +46,16 @@ def answered(desk: Desk, trained: Trained, ask: Mapping[str, Any], payload: byte
     count = ask.get("simulations", SIMULATIONS)
     if type(count) is not int or not 1 <= count <= MOST:
         raise UserError(f"simulations from 1 to {MOST:,}", f"{count!r}"[:40], "Choose one of the list", who)
+    if ask.get("along"):
+        moves = moves_of(game, replace(board, wish=None))
+        return carried(game_told(trained.model, trained.facts, game, moves, min(count, ALONG)))
     if ask.get("only"):
         moves = moves_of(game, replace(board, wish=None))
         state = state_after(game, moves)
         thought = think(trained.model, trained.facts, state[None], count, trees=True)
-        return told(desk, game, {"board": shown(game, state, moves, thought, 0)})
+        seen, (more,) = shown(game, state, moves, thought, 0), counted(trained.model, game, state[None])
+        seen = replace(seen, owner=more["owner"].values if more else None, about=board.about)
+        return told(desk, game, {"board": seen, **more})
     return told(desk, game, analysed(trained.model, trained.facts, [board], count)[0])
 
 

@@ -170,12 +170,16 @@ def keep(path: Path, games: Sequence[Ended]) -> None:
     from dataclasses import replace
 
     from ..core.folder import write_json, write_whole
+    from ..worlds.games.records import about
 
     if path.suffix.lower() == ".json":
         write_json(path, {"game": games[0].table.game.facts["game"], "games": [one.plain() for one in games]})
         return
-    notes = [str(one).splitlines()[0] for one in games]
-    boards = [replace(board_of(one.table), note=note) for one, note in zip(games, notes, strict=True)]
+    boards = []
+    for one in games:
+        early = one.result != "*" and one.table.result == "*"
+        said = about(one.table.game, one.table.state[0], one.players, one.result, early)
+        boards.append(replace(board_of(one.table), note=str(one).splitlines()[0], about=said))
     write_whole(path, "".join(board.sgf() for board in boards).encode(errors="backslashreplace"))
 
 

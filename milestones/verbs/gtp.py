@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import itertools
+import math
 import queue
 import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from .. import __version__
+from .words import say
 
 if TYPE_CHECKING:
     from ..trained import Trained
@@ -20,8 +23,10 @@ if TYPE_CHECKING:
 VERSION = "2"
 COLOURS = {"b": 0, "black": 0, "w": 1, "white": 1}
 INTERVAL_S = 0.5  # between two reports of an analysis, if nobody says
-FIRST, MOST = 32, 100_000  # simulations of the first report of an analysis; of all
+MOST, BYTES = 100_000, 256_000_000  # simulations of an analysis, and of its tree
+TRIAL = 32  # simulations that tell how fast it is, where a clock runs
 SPARE = 0.05  # of the time that is left, for what is not thinking
+DUE = 0.02  # seconds between two looks whether a command is there
 ID = re.compile(r"(\d+)(?:\s+|$)")
 
 
@@ -37,6 +42,16 @@ class Clock(NamedTuple):
     stones: int = 0  # that are due in it; 0 with extra above 0: no limit
 
 
+class Analysis(NamedTuple):
+    """What is to be told after the answer."""
+
+    how: str  # "lz" or "kata"
+    colour: int
+    seconds: float  # between two reports
+    owner: bool  # whether they say whose each point will be
+    plays: bool  # it ends with a move, and not with the next command
+
+
 def run(trained: Trained, simulations: int) -> int:
     """Answer what comes on standard input until "quit" or its end. UserError: a run of another game."""
     from ..core.errors import UserError
@@ -44,6 +59,8 @@ def run(trained: Trained, simulations: int) -> int:
     if trained.facts.get("title") != "go":
         got = f"{trained.folder.name} of the page {trained.entry.name}, which plays {trained.facts.get('title')}"
         raise UserError("a run that plays go", got, "GTP is for go alone; leave --gtp out", "play")
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")
     serve(Engine(trained, simulations), sys.stdin, sys.stdout)
     return 0
 
@@ -88,19 +105,20 @@ class Engine:
         self.marks: list[int] = []  # moves before each one that was asked for: undo goes back there
         self.clock, self.left = Clock(), dict[int, float]()
         self.rate = 0.0  # simulations a second, as the last move had it
-        self.analysing: tuple[str, float] | None = None  # how, and seconds between reports
+        self.analysing: Analysis | None = None
 
     def answer(self, command: str, words: Sequence[str]) -> str:
         """What is said to a command. Refused: it cannot be done."""
         self.analysing = None
-        does: Callable[[Sequence[str]], str] | None = getattr(self, "do_" + command.replace("-", "_"), None)
-        if does is None or command.startswith("_"):
+        does = self.commands().get(command)
+        if does is None:
             raise Refused("unknown command")
         return does(words)
 
-    def commands(self) -> list[str]:
-        names = sorted(name[3:] for name in dir(self) if name.startswith("do_"))
-        return [name.replace("_", "-") if name.endswith("_analyze") else name for name in names]
+    def commands(self) -> dict[str, Callable[[Sequence[str]], str]]:
+        """By their names, in the order of the alphabet."""
+        names = sorted(name for name in dir(self) if name.startswith("do_"))
+        return {re.sub("^(lz|kata)_", r"\1-", name[3:]): getattr(self, name) for name in names}
 
     # what the engine is
 
@@ -128,7 +146,7 @@ class Engine:
     def do_boardsize(self, words: Sequence[str]) -> str:
         if not words or not words[0].isdecimal():
             raise Refused("boardsize not an integer")
-        if int(words[0]) != self.size:  # the net was trained for one size
+        if words[0].lstrip("0") != str(self.size):  # the net was trained for one size
             raise Refused("unacceptable size")
         return self.do_clear_board(words)
 
@@ -149,10 +167,7 @@ class Engine:
     def do_play(self, words: Sequence[str]) -> str:
         if len(words) < 2 or words[0].lower() not in COLOURS:
             raise Refused("invalid color or coordinate")
-        numbers = {label: move for move, label in enumerate(self.game.facts["labels"])}
-        if words[1].lower() not in numbers:
-            raise Refused("invalid color or coordinate")
-        self.lay(COLOURS[words[0].lower()], numbers[words[1].lower()])
+        self.lay(COLOURS[words[0].lower()], self.spot(words[1]))
         return ""
 
     def do_undo(self, words: Sequence[str]) -> str:
@@ -161,20 +176,34 @@ class Engine:
         del self.moves[self.marks.pop() :]
         return ""
 
+    def do_set_free_handicap(self, words: Sequence[str]) -> str:
+        """Black's stones, between which White passes."""
+        try:
+            spots = [self.spot(word) for word in words]
+        except Refused:
+            raise Refused("bad vertex list") from None
+        if self.moves or len(spots) < 2 or len(set(spots)) < len(spots) or self.size**2 in spots:
+            raise Refused("board not empty" if self.moves else "bad vertex list")
+        for spot in spots:
+            self.lay(0, spot)
+        self.marks = [0]
+        return ""
+
     def do_loadsgf(self, words: Sequence[str]) -> str:
         from ..core.errors import UserError
-        from ..media import Board
-        from ..worlds.games.analysis import moves_of
+        from ..worlds.games.records import read_record
 
         try:
-            path = Path(words[0])
-            moves = moves_of(self.game, Board.decoded(path.read_bytes(), path.name))
-            until = max(0, int(words[1]) - 1) if len(words) > 1 else len(moves)
-        except (IndexError, ValueError, OSError, UserError):
+            record = read_record(words[0], self.game)
+            until = max(0, int(words[1]) - 1) if len(words) > 1 else len(record.moves)
+        except (IndexError, ValueError, UserError) as problem:
+            say(str(problem))
             raise Refused("cannot load file") from None
-        self.moves = moves[:until]
+        self.moves = list(record.moves[:until])
         self.marks = list(range(len(self.moves)))
-        return "white" if len(self.moves) % 2 else "black"
+        if record.komi is not None and (2 * record.komi).is_integer():
+            self.do_komi([str(record.komi)])
+        return ""
 
     def do_showboard(self, words: Sequence[str]) -> str:
         letters = " ".join(label[0].upper() for label in self.game.facts["labels"][: self.size])
@@ -183,23 +212,31 @@ class Engine:
         return "\n" + "\n".join(["   " + letters, *lines, "   " + letters])
 
     def do_final_score(self, words: Sequence[str]) -> str:
-        area: Any = self.game.area(self.state())  # type: ignore[attr-defined]
-        points = float(area.score[0]) * (-1 if len(self.moves) % 2 else 1)
-        return f"{'B' if points > 0 else 'W'}+{abs(points):g}" if points else "0"
+        from ..worlds.games.records import result_of
+
+        area = self.game.area(self.state())
+        assert area is not None, "go is counted"
+        return result_of(float(area.score[0]) * (-1 if len(self.moves) % 2 else 1))
+
+    def do_final_status_list(self, words: Sequence[str]) -> str:
+        """Nothing is taken for dead: it is counted as the board stands."""
+        if list(words) not in (["alive"], ["seki"], ["dead"]):
+            raise Refused("invalid status")
+        cells = self.game.board(self.state()[0]).cells.reshape(-1)
+        return " ".join(self.named(k) for k in cells.nonzero()[0].tolist()) if words[0] == "alive" else ""
 
     # moves
 
     def do_genmove(self, words: Sequence[str]) -> str:
         colour = self.colour(words)
-        if self.ended():
+        if self.ended(colour):
             return "pass"
-        self.turned(colour)
-        begin, count = time.monotonic(), self.affordable(colour)
-        move = int(self.thought(count).move[0])
-        spent = time.monotonic() - begin
-        self.rate, self.left[colour] = count / max(spent, 1e-3), self.left.get(colour, self.clock.main) - spent
+        count, begin = self.affordable(colour), time.monotonic()
+        thought = self.thought(colour, count)
+        self.timed(colour, thought, begin)
+        move = int(thought.move[0])
         self.lay(colour, move)
-        return self.game.name(move).upper() if move < self.size**2 else "pass"
+        return self.named(move)
 
     def do_reg_genmove(self, words: Sequence[str]) -> str:
         kept = list(self.moves), list(self.marks)
@@ -209,57 +246,67 @@ class Engine:
             self.moves, self.marks = kept
 
     def do_time_settings(self, words: Sequence[str]) -> str:
-        try:
-            main, extra, stones = float(words[0]), float(words[1]), int(words[2])
-        except (IndexError, ValueError):
-            raise Refused("not three numbers") from None
-        self.clock, self.left = Clock(main, extra, stones), {}
+        main, extra, stones = (*numbers(words, "not three numbers"), -1.0, -1.0, -1.0)[:3]
+        if stones < 0 or stones != int(stones):
+            raise Refused("not three numbers")
+        self.clock, self.left = Clock(main, extra, int(stones)), {}
         return ""
 
     def do_time_left(self, words: Sequence[str]) -> str:
-        try:
-            seconds, stones = float(words[1]), int(words[2])
-        except (IndexError, ValueError):
-            raise Refused("not a color and two numbers") from None
+        seconds, stones = (*numbers(words[1:], "not a color and two numbers"), -1.0, -1.0)[:2]
+        if stones < 0:
+            raise Refused("not a color and two numbers")
         self.left[self.colour(words)] = seconds if not stones else seconds / stones * self.expected()
         return ""
 
     def do_lz_analyze(self, words: Sequence[str]) -> str:
-        return self.asked_to_analyse("lz", words)
+        return self.asked("lz", words, False)
 
     def do_kata_analyze(self, words: Sequence[str]) -> str:
-        return self.asked_to_analyse("kata", words)
+        return self.asked("kata", words, False)
+
+    def do_lz_genmove_analyze(self, words: Sequence[str]) -> str:
+        return self.asked("lz", words, True)
+
+    def do_kata_genmove_analyze(self, words: Sequence[str]) -> str:
+        return self.asked("kata", words, True)
 
     # how
 
-    def state(self) -> Any:
+    def state(self, colour: int | None = None) -> Any:
+        """The position "1 W"; where it is not this colour's turn, after a pass of the other."""
         from ..worlds.games.analysis import state_after
 
-        return state_after(self.game, self.moves)[None]
+        return state_after(self.game, [*self.moves, *self.between(colour)])[None]
 
-    def ended(self) -> bool:
-        return bool(self.game.turn(self.state()).ended[0])
+    def between(self, colour: int | None) -> list[int]:
+        """The pass of the other side, where a colour moves twice."""
+        return [self.size**2] if colour is not None and len(self.moves) % 2 != colour else []
+
+    def ended(self, colour: int | None = None) -> bool:
+        return bool(self.game.turn(self.state()).ended[0] or self.game.turn(self.state(colour)).ended[0])
 
     def colour(self, words: Sequence[str]) -> int:
         if not words or words[0].lower() not in COLOURS:
             raise Refused("invalid color")
         return COLOURS[words[0].lower()]
 
-    def turned(self, colour: int) -> None:
-        """Let the other pass, where a colour moves twice."""
-        if len(self.moves) % 2 != colour:
-            self.moves.append(self.size**2)
+    def spot(self, word: str) -> int:
+        """The move of this name, which is that of a point or "pass"."""
+        labels = self.game.facts["labels"]
+        if word.lower() not in labels:
+            raise Refused("invalid color or coordinate")
+        return int(labels.index(word.lower()))
+
+    def named(self, move: int) -> str:
+        return self.game.name(move).upper() if move < self.size**2 else "pass"
 
     def lay(self, colour: int, move: int) -> None:
         """Make a move. Refused: the rules do not allow it."""
-        before = len(self.moves)
-        self.turned(colour)
-        turn = self.game.turn(self.state())
-        if turn.ended[0] or not turn.legal[0, move]:
-            del self.moves[before:]
+        if self.ended(colour) or not self.game.turn(self.state(colour)).legal[0, move]:
             raise Refused("illegal move")
-        self.moves.append(move)
-        self.marks.append(before)
+        self.marks.append(len(self.moves))
+        self.moves += [*self.between(colour), move]
 
     def expected(self) -> int:
         """Moves of one side that are still to come, roughly."""
@@ -268,51 +315,115 @@ class Engine:
     def affordable(self, colour: int) -> int:
         """Simulations that the clock allows."""
         clock = self.clock
-        if (not clock.main and not clock.extra) or (clock.extra and not clock.stones) or not self.rate:
+        if (not clock.main and not clock.extra) or (clock.extra and not clock.stones):
             return self.simulations
+        for count in (1, TRIAL) if not self.rate else ():  # what is done for the first time says nothing
+            begin = time.monotonic()
+            self.timed(colour, self.thought(colour, count), begin)
         left = self.left.get(colour, clock.main)
         seconds = max(left / self.expected(), clock.extra / max(1, clock.stones) if left <= 0 else 0.0)
         return max(1, min(self.simulations, int((1 - SPARE) * seconds * self.rate)))
 
-    def thought(self, simulations: int, trees: bool = False) -> Thought:
+    def timed(self, colour: int, thought: Thought, begin: float) -> None:
+        """It took from `begin` until now, on the clock of a colour, to think that."""
+        spent, count = time.monotonic() - begin, int(thought.visits.sum())  # a proof may have come early
+        self.rate, self.left[colour] = count / max(spent, 1e-3), self.left.get(colour, self.clock.main) - spent
+
+    def facts(self) -> dict[str, Any]:
+        """With the komi that was set."""
+        return {**self.trained.facts, "game": self.game.facts["game"]}
+
+    def thought(self, colour: int, simulations: int) -> Thought:
         from ..worlds.games.thinking import think
 
-        facts = {**self.trained.facts, "game": self.game.facts["game"]}
-        return think(self.trained.model, facts, self.state(), simulations, trees=trees)
+        return think(self.trained.model, self.facts(), self.state(colour), simulations)
 
-    def asked_to_analyse(self, how: str, words: Sequence[str]) -> str:
-        """[colour] [seconds / 100] [more, which is passed over]."""
-        rest = list(words)
-        if rest and rest[0].lower() in COLOURS:
-            self.turned(COLOURS[rest.pop(0).lower()])
-        if rest and rest[0].lower() == "interval":
-            rest.pop(0)
-        hundredths = float(rest[0]) if rest and rest[0].isdecimal() else 100 * INTERVAL_S
-        self.analysing = (how, hundredths / 100)
+    def asked(self, how: str, words: Sequence[str], plays: bool) -> str:
+        """[colour] [seconds / 100] ["interval" seconds / 100] ["ownership" "true"]; more is passed over."""
+        rest = [word.lower() for word in words]
+        colour = COLOURS[rest.pop(0)] if rest and rest[0] in COLOURS else len(self.moves) % 2
+        told = dict(itertools.pairwise(rest))
+        pause = rest[0] if rest and rest[0].isdecimal() else told.get("interval", "")
+        seconds = float(pause) / 100 if pause.isdecimal() else INTERVAL_S
+        self.analysing = Analysis(how, colour, seconds, told.get("ownership") == "true", plays)
         return ""
 
     def analyse(self, tell: Callable[[str], None], interrupted: Callable[[], bool]) -> None:
-        """Think on, each time about twice as long, and tell what is thought, until the next command is there."""
+        """Think on, and tell again and again what is thought, until the next command is there or the move is due."""
         assert self.analysing is not None
-        (how, seconds), count = self.analysing, FIRST
-        while not interrupted() and not self.ended():
-            begin = time.monotonic()
-            tell(self.report(how, self.thought(count, trees=True)))
-            while not interrupted() and (time.monotonic() < begin + seconds or count >= MOST):
-                time.sleep(0.01)
-            count = min(2 * count, MOST)
+        said, over, thought = self.analysing, self.ended(self.analysing.colour), None
+        most = min(MOST, BYTES // (16 * self.size**2 + 8 * self.game.words))
+        most = min(most, self.affordable(said.colour)) if said.plays and not over else most
+        begin = time.monotonic()
+        for thought in self.pondered(said, most, interrupted) if not over else ():
+            if report := self.report(said, thought):  # an empty line would end the answer
+                tell(report)
+            if interrupted() and not said.plays:
+                return
+        if said.plays:
+            if thought is None:
+                tell("play pass")
+                return
+            self.timed(said.colour, thought, begin)
+            self.lay(said.colour, int(thought.move[0]))
+            tell(f"play {self.named(self.moves[-1])}")
+            return
+        while not interrupted():
+            time.sleep(DUE)
 
-    def report(self, how: str, thought: Thought) -> str:
-        """One line, the moves from the best on: chances to win in hundredths of a percent for lz, from 0 to 1 for
-        kata."""
-        policy, one = thought.policy[0], 10_000 if how == "lz" else 1
-        found = []
+    def pondered(self, said: Analysis, most: int, interrupted: Callable[[], bool]) -> Iterator[Thought]:
+        """What is thought each time that a report is due."""
+        from ..worlds.games.thinking import ponder
+
+        due = time.monotonic() + said.seconds
+
+        def ready() -> bool:
+            return time.monotonic() >= due or (interrupted() and not said.plays)
+
+        for thought in ponder(self.trained.model, self.facts(), self.state(said.colour), most, ready):
+            yield thought
+            due = time.monotonic() + said.seconds
+
+    def report(self, said: Analysis, thought: Thought) -> str:
+        """One line, the moves from the best on, all for the one to move: chances to win in hundredths of a percent for
+        lz, from 0 to 1 for kata, which is told of points, too, if the net counts them."""
+        one, found = 10_000 if said.how == "lz" else 1, []
+        owner, leads = self.counts(said.colour, [move for move, *_ in thought.tree[0]])
         for order, (move, visits, q, _) in enumerate(thought.tree[0]):
-            chance, prior = one * (1 + q) / 2, one * float(policy[move])
-            numbers = [f"{round(x) if how == 'lz' else round(x, 6)}" for x in (chance, prior, chance)]
+            chance, prior = one * (1 + q) / 2, one * float(thought.prior[0, move])
+            numbers = [f"{round(x) if said.how == 'lz' else round(x, 6)}" for x in (chance, prior)]
             line = [move, *(thought.line[0][1:] if thought.line[0][:1] == [move] else [])]
-            spots = " ".join(self.game.name(k).upper() if k < self.size**2 else "pass" for k in line)
-            said = f"info move {spots.split()[0]} visits {visits} winrate {numbers[0]} prior {numbers[1]}"
-            more = f" utility {q:.6f}" if how == "kata" else ""
-            found.append(f"{said} lcb {numbers[2]}{more} order {order} pv {spots}")
+            spots = " ".join(map(self.named, line))
+            more = f" utility {q:.6f}" if said.how == "kata" else ""
+            more += f" scoreMean {leads[order]:.2f} scoreLead {leads[order]:.2f}" if more and leads else ""
+            found.append(f"info move {self.named(move)} visits {visits} winrate {numbers[0]} prior {numbers[1]}"
+                         f" lcb {numbers[0]}{more} order {order} pv {spots}")  # fmt: skip
+        if owner and said.owner:
+            found.append("ownership " + " ".join(f"{value:.3f}" for value in owner))
         return " ".join(found)
+
+    def counts(self, colour: int, moves: Sequence[int]) -> tuple[list[float], list[float]]:
+        """Whose each point will be, and how far each of these moves leads with komi, for the one to move; nothing of a
+        net that does not count."""
+        import numpy as np
+
+        from ..worlds.games.analysis import expected
+
+        state, komi = self.state(colour), float(self.game.facts["komi"])
+        after, _ = self.game.step(state.repeat(len(moves), 0), np.array(moves, np.int64))
+        told = expected(self.trained.model, self.game, np.concatenate([state, after]))
+        if told is None:
+            return [], []
+        owner, points = told
+        return owner[0].tolist(), (-points[1:] - (komi if colour == 0 else -komi)).tolist()
+
+
+def numbers(words: Sequence[str], otherwise: str) -> list[float]:
+    """Those that the words are, from 0 on. Refused: they are others."""
+    try:
+        found = [float(word) for word in words]
+    except ValueError:
+        raise Refused(otherwise) from None
+    if any(not 0 <= number < math.inf for number in found):
+        raise Refused(otherwise)
+    return found

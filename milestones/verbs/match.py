@@ -214,11 +214,15 @@ def sgf_of(game: Game, row: Mapping[str, Any]) -> str:
     from ..core.errors import UserError
     from ..media import Board
     from ..worlds.games.analysis import state_after
+    from ..worlds.games.records import about
 
-    board = game.board(state_after(game, row["line"]), row["line"])
+    state = state_after(game, row["line"])
+    board, players = game.board(state, row["line"]), (str(row["began"]), str(row["other"]))
     note = f"{row['began']} ({board.pieces[0]}) - {row['other']} ({board.pieces[-1]}): {row['result']}"
+    more = "; forfeit: " + row["forfeit"] if row["forfeit"] else ""
     try:
-        text = replace(board, note=f"{note}{'; forfeit: ' + row['forfeit'] if row['forfeit'] else ''}").sgf()
+        said = about(game, state, players, row["result"], bool(row["forfeit"]))
+        text = replace(board, note=note + more, about=said).sgf()
         return text if np.array_equal(Board.decoded(text.encode(), "sgf").cells, board.cells) else ""
     except UserError:  # pieces of many kinds
         return ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,14 @@ from milestones.core.config import changed
 from milestones.core.errors import UserError
 from milestones.core.run import Run
 from milestones.core.source import Place
-from milestones.media import Board, Move, Text
+from milestones.media import Board, Curve, Listing, Move, Text
 from milestones.systems import alphazero as page
 from milestones.worlds.games import game
 from milestones.worlds.games.analysis import moves_of, state_after
 from milestones.worlds.games.judged import elo, judged, reachable
 from milestones.worlds.games.perfect import perfect
 from milestones.worlds.games.selfplay import SelfPlay
-from milestones.worlds.games.thinking import How, think
+from milestones.worlds.games.thinking import How, ponder, think
 from milestones.worlds.games.window import Examples
 
 CPU = torch.device("cpu")
@@ -165,6 +167,42 @@ def test_what_is_proved_is_played() -> None:
     over = state_after(table, table.parse("1122334"))[None]
     ended = think(model, facts, over, 20)
     assert ended.move[0] == -1
+
+
+def test_a_search_goes_on_and_may_be_asked_at_any_time() -> None:
+    model, facts = net_of("connect_four")
+    table, asked = game("connect_four"), [0]
+    state = state_after(table, table.parse("4453"))[None]
+
+    def pause() -> bool:
+        asked[0] += 1
+        return asked[0] % 10 == 0
+
+    thoughts = list(ponder(model, facts, state, 40, pause))
+    assert [int(one.visits.sum()) for one in thoughts] == [9, 19, 29, 39, 40]
+    assert all((later.visits >= earlier.visits).all() for earlier, later in itertools.pairwise(thoughts))
+    once = think(model, facts, state, 40, How(40, considered=0), trees=True)
+    assert np.array_equal(thoughts[-1].visits, once.visits) and thoughts[-1].line == once.line
+    assert np.array_equal(once.prior, thoughts[0].prior) and np.isclose(once.prior.sum(), 1)
+    proved = list(ponder(model, facts, state_after(table, table.parse("112233"))[None], 5000, lambda: False))
+    assert len(proved) == 1 and bool(proved[0].exact[0]) and proved[0].move[0] == 3
+
+
+def test_a_game_of_a_file_is_told_of_and_not_replied_to() -> None:
+    model, facts = net_of("connect_four")
+    table, line = game("connect_four"), [0, 0, 1, 1, 2, 6, 3]
+    board = replace(table.board(state_after(table, line), line), origin="a.sgf", omitted="2 variations")
+    (said,) = page.use(model, facts, [board], simulations=40)
+    shown, curve, costly = said["board"], said["along_the_game"], said["costly_moves"]
+    assert isinstance(shown, Board) and isinstance(curve, Curve) and isinstance(costly, Listing)
+    assert list(shown.moves) == list(board.moves) and shown.win == 1
+    (win,) = curve.lines.values()
+    assert len(win) == 8 and win[-1] == 100 and win[-2] == 100, "four in a row is at hand before it is there"
+    assert [6, "red", "7"] in [row[:3] for row in costly.cells] and said["aside"] == Text("2 variations passed over")
+    (empty,) = page.use(model, facts, [replace(table.board(table.begin(1)[0]), origin="b.sgf")], simulations=4)
+    assert "along_the_game" not in empty and "aside" not in empty
+    with pytest.raises(UserError, match=r"got one of 6 x 6 in c\.sgf"):
+        page.use(model, facts, [Board(np.zeros((6, 6), np.int8), origin="c.sgf")], simulations=4)
 
 
 def test_use_says_what_it_thinks_of_moves_and_boards() -> None:

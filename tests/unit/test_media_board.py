@@ -29,6 +29,26 @@ def test_a_known_file() -> None:
     assert board.cells[6, 6] == board.cells[4, 4] == board.cells[3, 3] == 2 and (board.cells > 0).sum() == 7
 
 
+def test_what_a_file_says_beside_its_moves() -> None:
+    board = Board.decoded(KNOWN + b"(;SZ[9];B[aa])", "known.sgf")
+    assert board.origin == "known.sgf" and board.omitted == "1 variation, other games"
+    assert board.about == {"PB": "One", "PW": "Two", "KM": "6.5", "RE": "B+R"}
+    again = Board.decoded(Board.of(board.plain()).sgf().encode(), "again.sgf")
+    assert again.about == board.about and again.omitted == "" and "PB[One]PW[Two]KM[6.5]RE[B+R]" in board.sgf()
+    plain = {**board.plain(), "about": {"PB": "x]" * 500, "XX": "y"}}
+    assert list(Board.of(plain).about) == ["PB"] and len(Board.of(plain).about["PB"]) == 200
+    assert Board.decoded(Board.of(plain).sgf().encode(), "x").about == Board.of(plain).about
+    with pytest.raises(UserError, match="a board: rows of pieces"):
+        Board.of({**board.plain(), "about": 1})
+
+
+def test_files_in_other_encodings() -> None:
+    board = Board.decoded("(;CA[GBK]SZ[5];B[aa]C[\u56f4\u68cb])".encode("gbk"), "x")
+    assert board.note == "\u56f4\u68cb"
+    with pytest.raises(UserError, match=r"expected a text in utf-8, as the file says, got byte 24 of x\.sgf"):
+        Board.decoded(b"(;CA[UTF-8]SZ[5];B[aa]C\xff[a])", "x.sgf")
+
+
 def test_stones_are_taken() -> None:
     board = Board.decoded(b"(;SZ[5];B[ba];W[aa];B[ab])", "x")
     assert board.cells.tolist()[0][:2] == [0, 1] and board.cells[1, 0] == 1
@@ -147,6 +167,13 @@ def test_the_plain_form_holds_what_a_player_thinks() -> None:
     assert str(board) == ". .\n. .\nblack to move; black wins with 25 %"
     deep = Board(np.zeros((2, 2), np.int8), tree=[["A1", 1, 0.5, []]] * 5000).plain()["tree"]
     assert len(deep) == 2000
+
+
+def test_owners_are_told_with_a_board() -> None:
+    owner = np.array([[1.0, -0.25], [0.0, 0.123456]])
+    assert Board(np.zeros((2, 2), int), owner=owner).plain()["owner"] == [[1, -0.25], [0, 0.1235]]
+    with pytest.raises(UserError, match="owner for each point of the board"):
+        Board(np.zeros((2, 2), int), owner=np.zeros(4))
 
 
 def test_other_arrays_are_no_board() -> None:

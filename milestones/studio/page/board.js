@@ -23,7 +23,7 @@ function stone(piece, name, x, y) {
 }
 
 /** The board of a value. With `play(row, column)` it is played by click, or by arrow keys and Enter. `map` is "policy",
- *  "visits" or "". `value.worth`: of each point what a move there is worth, or null. Returns an element. */
+ *  "visits", "owner" or "". `value.worth`: of each point what a move there is worth, or null. Returns an element. */
 export function position(value, { play, map = value.visits ? "visits" : value.policy ? "policy" : "" } = {}) {
   const rows = value.board.length, columns = value.board[0].length, edge = value.crossings ? 0 : .5;
   const lean = value.hexagons ? .5 : 0, X = (row, column) => column + lean * row, third = 1 / 3, drawing = s("svg", {
@@ -45,9 +45,11 @@ export function position(value, { play, map = value.visits ? "visits" : value.po
   }
   for (let c = 0; c < columns; c++) drawing.append(s("text", { x: X(rows - 1, c), y: rows - .02, class: "name" }, spot(0, c, 1, value.down).slice(0, -1)));
   for (let r = 0; r < rows; r++) drawing.append(s("text", { x: X(r, -1), y: r + .13, class: "name" }, String(value.down ? r + 1 : rows - r)));
-  const heat = value[map], top = heat ? Math.max(...heat.flat(), 1e-9) : 1, sum = heat && map === "visits" ? heat.flat().reduce((a, b) => a + b, 0) || 1 : 1;
+  const heat = map === "owner" ? null : value[map], top = heat ? Math.max(...heat.flat(), 1e-9) : 1, sum = heat && map === "visits" ? heat.flat().reduce((a, b) => a + b, 0) || 1 : 1;
   value.board.forEach((line, r) => line.forEach((piece, c) => {
     if (piece) drawing.append(stone(piece, value.pieces[piece - 1], X(r, c), r));
+    const owned = map === "owner" ? value.owner?.[r]?.[c] ?? 0 : 0, side = .5 * Math.abs(owned); // the surer, the larger
+    if (side > .05) drawing.append(s("rect", { x: X(r, c) - side / 2, y: r - side / 2, width: side, height: side, class: `owner p${owned > 0 ? 1 : 2}` }));
     const v = heat?.[r]?.[c];
     if (v > 0) {
       drawing.append(s("circle", { cx: X(r, c), cy: r, r: .12 + .3 * Math.sqrt(v / top), class: piece ? "map ring" : "map" }));

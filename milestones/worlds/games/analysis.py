@@ -1,4 +1,5 @@
-"""What a net says of a position that somebody gives, as moves in letters or as a board; and its reply on a board."""
+"""What a net says of a position that somebody gives, as moves in letters or as a board, and of the whole game that led
+there; and its reply on a board."""
 
 from __future__ import annotations
 
@@ -9,25 +10,28 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 from torch import nn
 
 from ...core.errors import UserError
 from ...core.source import Facts
-from ...media import Board, Heat, Media, Move, Number, Ranking, Text
+from ...media import Board, Curve, Heat, Listing, Media, Move, Number, Ranking, Text
 from ...parts.tower import Tower
 from . import game as game_of
 from .game import Game
 from .thinking import Thought, think
 
 MOST = 100_000  # simulations
+ALONG = 50  # simulations of each position of a game, at most
+WRONG, WORST = 5.0, 10  # percent that a move must lose to be told of; so many such moves at most
 
 
 def analysed(model: nn.Module, facts: Facts, items: Sequence[Media], simulations: int) -> list[dict[str, Media]]:
     """Of each position: the board with what the net thinks of it, the moves it considers, what it expects to come, and
     the mover's chance to win; of a net that counts, whose each point will be, from -1 (the second player's) to 1, and
-    by how much the first will be ahead, without komi. On a Board its `wish` is played and replied to; a Text has moves
-    as the game names them. UserError: moves that the rules do not allow."""
+    by how much the first will be ahead, without komi. On a Board its `wish` is played and replied to; on that of a
+    file nothing is, but the chances along the game are told, and the moves that lost most of them. A Text has moves as
+    the game names them. UserError: moves that the rules do not allow."""
     if not 0 <= simulations <= MOST:
         raise UserError(f"simulations from 0 to {MOST:,}", str(simulations), "For example 200", "use")
     game = game_of(facts["game"])
@@ -35,7 +39,8 @@ def analysed(model: nn.Module, facts: Facts, items: Sequence[Media], simulations
     games = [game.parse(item.text) if isinstance(item, Text) else moves_of(game, item) for item in items]
     states = np.stack([state_after(game, moves) for moves in games]) if games else game.begin(0)
     before = think(model, facts, states, simulations, trees=True)
-    after, replied = before, np.array([isinstance(item, Board) for item in items]) & (before.move >= 0)
+    asked = np.array([isinstance(item, Board) and not item.origin for item in items], bool)
+    after, replied = before, asked & (before.move >= 0)
     if replied.any():
         played = np.flatnonzero(replied)
         states[played] = game.step(states[played], before.move[played])[0]
@@ -44,28 +49,80 @@ def analysed(model: nn.Module, facts: Facts, items: Sequence[Media], simulations
         after = think(model, facts, states, simulations, trees=True)
     answers = []
     for n, moves in enumerate(games):
+        item = items[n]
         found: dict[str, Media] = {"board": shown(game, states[n], moves, after, n)}
         if before.move[n] >= 0:
             found["considered"] = Ranking.of(torch.from_numpy(before.policy[n]), game.facts["labels"])
             found["line"] = Text(" ".join(map(game.name, before.line[n])))
             found["win"] = Number(50 * (1 + float(before.value[n])), "%" + " (proved)" * bool(before.exact[n]))
+        if isinstance(item, Board) and item.origin:
+            found |= game_told(model, facts, game, moves, min(simulations, ALONG))
+            found |= {"aside": Text(said)} if (said := aside(item, game)) else {}
         answers.append(found)
-    if isinstance(model, Tower) and model.owner is not None and len(states):
-        for found, more in zip(answers, counted(model, game, states), strict=True):
-            found |= more
+    for found, more in zip(answers, counted(model, game, states), strict=True):
+        found |= more
+        board = found["board"]
+        if isinstance(board, Board) and "owner" in more:
+            found["board"] = replace(board, owner=more["owner"].values)
     return answers
 
 
+def game_told(model: nn.Module, facts: Facts, game: Game, moves: Sequence[int], simulations: int) -> dict[str, Media]:
+    """The first player's chance to win after each move of a game, and the moves that lost most of the mover's."""
+    if not moves:
+        return {}
+    states = [game.begin(1)]
+    for move in moves:
+        states.append(game.step(states[-1], np.array([move]))[0])
+    whole, turn = np.concatenate(states), game.turn(np.concatenate(states))
+    found, first = think(model, facts, whole, simulations), game.mover(whole) == 0
+    value = np.where(turn.ended, turn.value, found.value)
+    win = 50 + 50 * np.where(first, value, -value)
+    lost = np.where(first[:-1], 1, -1) * (win[:-1] - win[1:])  # by whoever moved
+    pieces, rows = game.facts["pieces"], list[list[str | float | None]]()
+    for k in [k for k in np.argsort(-lost, kind="stable")[:WORST].tolist() if lost[k] >= WRONG]:
+        mover = pieces[int(not first[k])]
+        played, better = game.name(moves[k], whole[k]), game.name(int(found.move[k]), whole[k])
+        rows.append([k + 1, mover, played, round(float(lost[k]), 1), better if better != played else None])
+    curve = Curve(list(range(len(win))), {f"{pieces[0]} wins, %": win.tolist()}, "moves", "percent")
+    columns = ["move", "by", "played", "chance lost, %", "the run would play"]
+    return {"along_the_game": curve, **({"costly_moves": Listing(columns, rows)} if rows else {})}
+
+
+def aside(board: Board, game: Game) -> str:
+    """What of a file plays no part in what is said of it."""
+    said = [f"{board.omitted} passed over"] if board.omitted else []
+    komi, learned = board.about.get("KM", ""), game.facts.get("komi")
+    if learned is not None and komi and komi != f"{learned:g}":
+        try:
+            said += [f"komi {float(komi):g} there, the net learned with {learned:g}"] if float(komi) != learned else []
+        except ValueError:
+            said += [f"komi {komi!r} is no number"]
+    return "; ".join(said)
+
+
 @torch.inference_mode()
-def counted(model: Tower, game: Game, states: Shaped[np.ndarray, "N W"]) -> list[dict[str, Media]]:
-    """What the net expects of each point, and of all of them, for the first player."""
-    heads = model.heads(torch.from_numpy(game.planes(states)))
-    sign = 1 - 2 * game.mover(states)
-    rows, columns = game.facts["rows"], game.facts["columns"]
-    owner = sign[:, None] * (2 * heads.owner.sigmoid() - 1).numpy()
-    points = sign * heads.score.numpy() * rows * columns
-    return [{"owner": Heat(one.reshape(rows, columns), xlabel="1: the first player's, -1: the second's"),
-             "ahead": Number(float(more), "points")} for one, more in zip(owner, points, strict=True)]  # fmt: skip
+def expected(model: nn.Module, game: Game, states: Shaped[np.ndarray, "N W"]
+             ) -> tuple[Float[np.ndarray, "N P"], Float[np.ndarray, "N"]] | None:  # fmt: skip
+    """Whose each point will be, from 1 (the mover's) to -1, and how many more the mover will own, no komi. None: of
+    a net that does not count."""
+    if not isinstance(model, Tower) or model.owner is None:
+        return None
+    device = next(model.parameters()).device
+    heads = model.heads(torch.from_numpy(game.planes(states)).to(device))
+    owner = (2 * heads.owner.sigmoid() - 1).cpu().numpy()
+    return owner, heads.score.cpu().numpy() * game.facts["rows"] * game.facts["columns"]
+
+
+def counted(model: nn.Module, game: Game, states: Shaped[np.ndarray, "N W"]) -> list[dict[str, Any]]:
+    """What the net expects of each point, and of all of them, for the first player; nothing of a net that does not."""
+    told = expected(model, game, states) if len(states) else None
+    if told is None:
+        return [{} for _ in states]
+    sign, size = 1 - 2 * game.mover(states), (game.facts["rows"], game.facts["columns"])
+    return [{"owner": Heat((side * owner).reshape(size), xlabel="1: the first player's, -1: the second's"),
+             "ahead": Number(float(side * points), "points")}
+            for side, owner, points in zip(sign, *told, strict=True)]  # fmt: skip
 
 
 def board_in(item: Media) -> Media:
@@ -90,18 +147,20 @@ def moves_of(game: Game, board: Board) -> list[int]:
     """The moves of a board, its wish last, by their numbers. UserError: of another game or size, a position that was
     set up, a move that the rules do not allow."""
     rows, columns, title = (game.facts[name] for name in ("rows", "columns", "title"))
+    where = f" in {board.origin}" if board.origin else ""
     if board.cells.shape != (rows, columns):
         got = " x ".join(map(str, board.cells.shape))
-        raise UserError(f"a board of {rows} x {columns} for {title}", f"one of {got}", "Choose another")
+        raise UserError(f"a board of {rows} x {columns} for {title}", f"one of {got}{where}", "Choose another")
     start = game.board(game.begin(1)[0]).cells
     if board.setup or (not board.moves and not np.array_equal(board.cells, start)):
         want = f"a game of {title} from its beginning"
-        raise UserError(want, "a position that was set up", "Give its moves")
+        got = "stones that were laid by hand, as handicap is" if board.setup else "a position that was set up"
+        raise UserError(want, got + where, "Give it from its first move")
     states, found = game.begin(1), list[int]()
     for number, stone in enumerate([*board.moves, *([board.wish] if board.wish else [])], 1):
         move = _move(game, states, stone)
         if move < 0:
-            got = f"{board.spot(stone.row, stone.column)} as move {number}"
+            got = f"{board.spot(stone.row, stone.column)} as move {number}{where}"
             raise UserError("a move that the rules allow", got, "Choose another point")
         found.append(move)
         states, _ = game.step(states, np.array([move]))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Shaped
 
 from ...core.errors import UserError
 from ...core.folder import write_whole
@@ -120,6 +121,18 @@ def result_of(points: float) -> str:
     return f"{'B' if points > 0 else 'W'}+{abs(points):g}" if points else "0"
 
 
+def about(game: Game, state: Shaped[np.ndarray, "W"], players: tuple[str, str], result: str, forfeit: bool
+          ) -> dict[str, str]:  # fmt: skip
+    """What SGF says of a game beside its moves, which led to `state`: who played, komi, points.
+    `result`: 1-0, 0-1, 1/2, or * where it is not over."""
+    won = {"1-0": "B+", "0-1": "W+", "1/2": "0"}.get(result, "?")
+    area = None if forfeit or won == "?" else game.area(state[None])
+    if area is not None:
+        won = result_of(float(area.score[0]) * (1 - 2 * int(game.mover(state[None])[0])))
+    komi = {"KM": f"{game.facts['komi']:g}", "RU": "Chinese"} if "komi" in game.facts else {}
+    return {"PB": players[0], "PW": players[1], "RE": won + "F" * (forfeit and won != "?"), **komi}
+
+
 def _files(path: Path) -> list[Path]:
     """UserError: there is none."""
     if path.is_dir():
@@ -161,12 +174,12 @@ def _unfit(line: Line, game: Game) -> str:
 def _record(line: Line, game: Game) -> Record:
     size, about = int(game.facts["rows"]), line.about
     try:
-        komi: float | None = float(about["KM"])
-        komi = komi if komi is not None and math.isfinite(komi) else None
-    except (LookupError, ValueError):
-        komi = None
+        komi = float(about.get("KM", "nan"))
+    except ValueError:
+        komi = math.nan
     moves = tuple(move.row * size + move.column if move.row >= 0 else size * size for move in line.moves)
-    return Record(size, komi, moves, about.get("RE", ""), (about.get("PB", ""), about.get("PW", "")), line.note)
+    players = about.get("PB", ""), about.get("PW", "")
+    return Record(size, komi if math.isfinite(komi) else None, moves, about.get("RE", ""), players, line.note)
 
 
 def _judged(game: Game, found: Sequence[tuple[str, Record]]) -> Iterator[tuple[str, Record, int]]:

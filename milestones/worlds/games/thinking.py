@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -62,6 +63,7 @@ class Thought(NamedTuple):
     exact: Bool[np.ndarray, "N"]  # that is proved
     line: list[list[int]]  # what is expected to come
     tree: list[list[Any]]  # [move, visits, q, replies], the most visited first
+    prior: Float[np.ndarray, "N A"]  # chances of moves as the net says them at once
 
 
 @runtime_checkable
@@ -109,17 +111,22 @@ class Mind:
 
     def grown(self, states: Shaped[np.ndarray, "N W"], how: How, keys: Shaped[np.ndarray, "N"]) -> Any:
         """The tree of a search of each position; `keys` decide its noise."""
+        return deque(self.growing(states, how, keys), maxlen=1).pop()
+
+    def growing(self, states: Shaped[np.ndarray, "N W"], how: How, keys: Shaped[np.ndarray, "N"]) -> Iterator[Any]:
+        """The same tree again and again, with another simulation of each position in it."""
         from ...parts.search import Tree
 
         actions = self.game.facts["actions"]
         tree = Tree(len(states), actions, self.game.words, max(1, how.simulations), how.rule(), solve=how.solve)
         rows = tree.begin(states, self.game.turn(states).legal, keys, how.simulations)
         tree.settle(*self.recall(states[rows]))
+        yield tree
         while len((leaf := tree.leaves()).moves):
             after, turn = self.game.step(leaf.states, leaf.moves)
             rows = tree.grow(after, turn.legal, turn.ended, turn.value)
             tree.settle(*self.recall(after[rows]))
-        return tree
+            yield tree
 
     def search(self, states: Shaped[np.ndarray, "N W"], how: How, keys: Shaped[np.ndarray, "N"],
                made: Int[np.ndarray, "N"]) -> Found:  # fmt: skip
@@ -142,25 +149,53 @@ def think(model: nn.Module, facts: Facts, states: Shaped[np.ndarray, "N W"], sim
     """What the net thinks of each position after so many simulations, without noise; with `trees` its lines and trees
     too. `model`: planes -> scores of moves, of win, draw and loss; or see Looking. If nobody says how, it searches as
     its facts have it: by PUCT of the weight "puct", else by Gumbel's rule."""
-    from ...parts.search import UNKNOWN
-
-    net: Any = player(model) if isinstance(model, Tower) else model.eval()
-    mind, how = Mind(game_of(facts["game"]), net), (how or usual(facts, simulations))._replace(noise=False)
+    how = (how or usual(facts, simulations))._replace(noise=False)
+    mind = Mind(game_of(facts["game"]), playing(model))
     how = how._replace(simulations=simulations)
-    found, lines, grown = list[Any](), list[list[int]](), list[list[Any]]()
+    found = list[Thought]()
     size = max(1, min(CHUNK, ROOM // ((1 + simulations) * facts["actions"])))
     for begin in range(0, max(1, len(states)), size):
         part = states[begin : begin + size]
-        tree = mind.grown(part, how, np.zeros(len(part), np.uint64))
-        found.append(tree.answer())
-        for slot in range(len(part)) if trees else ():
-            lines.append(tree.line(slot))
-            grown.append(tree.replies(slot))
-    move, policy, visits, q, value, decided = (
-        np.concatenate([getattr(answer, name) for answer in found])
-        for name in ("move", "policy", "visits", "q", "value", "decided")
-    )  # fmt: skip
-    return Thought(move, policy, visits, q, value, decided != UNKNOWN, lines, grown)
+        found.append(thought(mind.grown(part, how, np.zeros(len(part), np.uint64)), trees))
+    move, policy, visits, q, value, exact, prior = (
+        np.concatenate([getattr(one, name) for one in found])
+        for name in ("move", "policy", "visits", "q", "value", "exact", "prior")
+    )
+    lines, grown = ([each for one in found for each in getattr(one, name)] for name in ("line", "tree"))
+    return Thought(move, policy, visits, q, value, exact, lines, grown, prior)
+
+
+def ponder(model: nn.Module, facts: Facts, states: Shaped[np.ndarray, "N W"], most: int,
+           pause: Callable[[], bool]) -> Iterator[Thought]:  # fmt: skip
+    """What the net thinks of each position whenever `pause` says that it is time, and at the end, after so many
+    simulations or a proof. It is one search that goes on: by PUCT, which may be asked at any time."""
+    mind = Mind(game_of(facts["game"]), playing(model))
+    search = mind.growing(states, usual(facts, most)._replace(considered=0), np.zeros(len(states), np.uint64))
+    tree: Any = None
+    while True:
+        with torch.inference_mode():  # not over a yield, where it would hold for whoever asked
+            grown = next(search, None)
+        if grown is None:
+            break
+        tree = grown
+        if pause():
+            yield thought(tree, True)
+    yield thought(tree, True)
+
+
+def playing(model: nn.Module) -> Any:
+    """The net as it plays fastest."""
+    return player(model) if isinstance(model, Tower) else model.eval()
+
+
+def thought(tree: Any, trees: bool) -> Thought:
+    """What a tree has found so far."""
+    from ...parts.search import UNKNOWN
+
+    answer, slots = tree.answer(), range(tree.games) if trees else ()
+    lines, grown = [tree.line(slot) for slot in slots], [tree.replies(slot) for slot in slots]
+    exact = answer.decided != UNKNOWN
+    return Thought(answer.move, answer.policy, answer.visits, answer.q, answer.value, exact, lines, grown, answer.prior)
 
 
 def usual(facts: Facts, simulations: int) -> How:

@@ -57,6 +57,8 @@ function scores(run) {
 /** A game against the run. */
 function game(body, id, first, say) {
   let past = [], now = null, items = [], map = null, mine = 1, busy = false, closed = false, ahead = 100, passes = first.passes;
+  let whole = [], along = null, wanted = null; // a game to walk through: its moves, the chances along it, and where to
+  let asked = 0; // questions so far: an answer to an earlier one is late, and nobody waits for it
   const fresh = first.items[0].value, left = h("div"), right = h("div.stack"), status = h("p.visually-hidden", { role: "status" });
   const play = (row, column) => { if (busy) return; if (now.turn === mine) ask({ ...now, wish: [mine, row, column] }); else if (!now.turn) say("The game is over. Begin a new one."); };
   const side = choice(fresh.pieces.map((name, i) => [String(i + 1), name]), "1", (value) => { mine = +value; begin(); });
@@ -65,52 +67,76 @@ function game(body, id, first, say) {
   maps.setAttribute("aria-label", "Show on the board");
   const file = h("input", { type: "file", accept: ".sgf", id: "sgf-input", onchange: async () => { const chosen = file.files[0]; file.value = ""; if (chosen) load(new Uint8Array(await chosen.arrayBuffer())); } });
   file.classList.add("visually-hidden");
-  const undo = h("button", { type: "button", onclick: () => { say(""); const last = past.pop(); if (last) { [now, items] = last; show(); } } }, "Undo");
+  const undo = h("button", { type: "button", onclick: () => { say(""); const last = past.pop(); if (last) { [now, items] = last; leave(); show(); } } }, "Undo");
   const pass = h("button", { type: "button", onclick: () => play(-1, -1) }, "Pass"), far = choice([1, 10, 100, 400, 1600].map((n) => [String(n), n.toLocaleString("en")]), "100", (value) => { ahead = +value; });
   far.setAttribute("aria-label", "Simulations a move");
   const thinks = first.thinks && h("button", { type: "button", onclick: () => think() }, "What does it think?"), solver = first.solver && h("button", { type: "button", onclick: () => solve() }, "Ask the solver");
-  fill(body, status, h("div.row", h("button.main", { type: "button", onclick: () => begin() }, "New game"), undo, pass, thinks || null, solver || null,
+  const at = h("output.small.num"), walk = h("input", { type: "range", min: 0, max: 0, value: 0, "aria-label": "Move of the game", oninput: () => { at.textContent = `${walk.value} of ${whole.length}`; }, onchange: () => go(+walk.value) });
+  const graph = first.thinks && h("button", { type: "button", onclick: () => chancesOf() }, "Chances along the game"), walking = h("label.row.small", { hidden: true }, "Move", walk, at);
+  fill(body, status, h("div.row", h("button.main", { type: "button", onclick: () => begin() }, "New game"), undo, pass, thinks || null, graph || null, solver || null,
     h("label.row.small", "You play", side), first.thinks ? h("label.row.small", "Looks ahead", far) : null, h("label.row.small", "Show", maps), h("label.button", { htmlFor: "sgf-input" }, "Load SGF"), file, h("button", { type: "button", onclick: save }, "Save SGF")),
-    h("div.split.play", left, right));
+    h("div.split.play", h("div.stack", left, walking), right));
 
   async function ask(board, more = {}) {
+    const number = ++asked;
     busy = true;
     say("");
     const before = now && [now, items];
     try {
       const told = await desk.ask({ do: "move", run: id, board, simulations: ahead, ...more }), found = told.items.find((item) => item.kind === "board");
-      if (closed || !found) return;
+      if (closed || !found || number !== asked) return;
       if (before && board.wish) past.push(before);
+      if (!more.only) leave();
       passes = told.passes;
       [now, items] = [found.value, told.items.filter((item) => item !== found)];
       map ??= now.visits ? "visits" : now.policy ? "policy" : "";
       maps.value = map;
       status.textContent = `${now.moves.slice(-2).map(([piece, row, column]) => `${now.pieces[piece - 1]} ${spot(row, column, now.board.length, now.down)}`).join(", ")}; ${now.note}`;
       show();
-    } catch (failed) { if (!closed) say(failed.message); } finally { busy = false; }
+    } catch (failed) { if (!closed && number === asked) say(failed.message); } finally { if (number === asked) busy = false; }
   }
   /** What the run thinks of this position, without a move. */
   async function think() { if (!busy) await ask({ ...now, wish: null }, { only: true }); }
+  /** The chances after each move of the game, and a way to walk through it. */
+  async function chancesOf() {
+    if (busy) return;
+    busy = true;
+    say("");
+    const number = ++asked, moves = whole.length ? whole : now.moves;
+    try {
+      const told = await desk.ask({ do: "move", run: id, board: { ...fresh, moves, wish: null }, simulations: ahead, along: true });
+      if (closed || number !== asked) return;
+      if (!told.items.length) say("There is no move yet.");
+      else { [whole, along] = [moves, told.items]; show(); }
+    } catch (failed) { if (!closed && number === asked) say(failed.message); } finally { if (number === asked) busy = false; }
+  }
+  /** The position after so many moves of the game, and what the run thinks of it. */
+  async function go(count) {
+    wanted = count;
+    while (!busy && wanted != null) { const moves = whole.slice(0, wanted); wanted = null; await ask({ ...fresh, moves, wish: null }, { only: true }); }
+  }
+  function leave() { whole = []; along = null; wanted = null; asked++; busy = false; }
   /** What perfect play knows of each move. */
   async function solve() {
     if (busy) return;
     busy = true;
     say("");
     status.textContent = "The solver thinks …";
-    const asked = now;
+    const number = ++asked;
     try {
       const told = await desk.ask({ do: "move", run: id, board: { ...now, wish: null }, solver: true });
-      if (closed || asked !== now) return;
+      if (closed || number !== asked) return;
       now = { ...now, worth: told.worth };
       const all = told.worth.flat().filter((worth) => worth != null), best = Math.max(...all);
       status.textContent = all.length ? `The solver: ${now.pieces[now.turn - 1]} ${best > 0 ? "wins" : best < 0 ? "loses" : "draws"}` : "The game is over";
       show();
-    } catch (failed) { if (!closed) say(failed.message); } finally { busy = false; }
+    } catch (failed) { if (!closed && number === asked) say(failed.message); } finally { if (number === asked) busy = false; }
   }
-  function begin() { passes = first.passes; say(""); past = []; items = []; now = fresh; show(); if (mine !== now.turn) ask({ ...now, wish: null }); }
+  function begin() { passes = first.passes; leave(); say(""); past = []; items = []; now = fresh; show(); if (mine !== now.turn) ask({ ...now, wish: null }); }
   async function load(bytes) {
     say("");
-    try { const told = await desk.ask({ do: "move", run: id }, bytes); passes = told.passes; past.push([now, items]); now = { ...fresh, ...told.items[0].value, game: fresh.game, pieces: fresh.pieces, crossings: fresh.crossings }; items = []; mine = now.turn || 1; side.value = String(mine); show(); } catch (failed) { say(failed.message); }
+    try { const told = await desk.ask({ do: "move", run: id }, bytes); passes = told.passes; past.push([now, items]); now = { ...fresh, ...told.items[0].value, game: fresh.game, pieces: fresh.pieces, crossings: fresh.crossings }; items = told.items.slice(1); mine = now.turn || 1; side.value = String(mine); leave(); if (first.thinks) whole = now.moves; show(); } catch (failed) { say(failed.message); return; }
+    if (whole.length) await chancesOf();
   }
   async function save() {
     try {
@@ -122,10 +148,13 @@ function game(body, id, first, say) {
   function show() {
     const held = left.contains(document.activeElement);
     fill(left, position(now, { play, map: now.worth ? "" : map ?? undefined }), now.worth ? h("p.soft.small", "The solver, for the one to move: above 0 wins, below 0 loses, 0 draws; the larger the number the sooner.") : null);
+    if (now.owner && !maps.querySelector("[value=owner]")) maps.append(h("option", { value: "owner" }, "whose each point will be"));
+    walking.hidden = !whole.length;
+    if (whole.length) { walk.max = whole.length; walk.value = now.moves.length; at.textContent = `${now.moves.length} of ${whole.length}`; }
     pass.hidden = !(fresh.game === "go" || passes);
     if (held) left.querySelector("svg").focus({ preventScroll: true });
     undo.disabled = !past.length;
-    fill(right, chances(now), items.map((item) => h("figure", { style: { margin: 0 } }, h("figcaption.soft.small", item.name.replaceAll("_", " ")), draw(item))),
+    fill(right, chances(now), [...(along || []), ...items.filter((item) => item.name !== "owner")].map((item) => h("figure", { style: { margin: 0 } }, h("figcaption.soft.small", item.name.replaceAll("_", " ")), draw(item))),
       now.tree?.length ? h("details", { open: true }, h("summary", "What it looked at"), tree(now.tree)) : null);
   }
   begin();
