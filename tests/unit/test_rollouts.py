@@ -12,7 +12,7 @@ from milestones.core.source import Place, keyed
 from milestones.worlds.games import game as game_of
 from milestones.worlds.games.analysis import state_after
 from milestones.worlds.games.arena import replayed
-from milestones.worlds.games.recorded import Recorded, alike, recorded, turned, turned_ends, unseen
+from milestones.worlds.games.recorded import Ended, alike, recorded, turned, turned_ends, unseen
 from milestones.worlds.games.records import Record
 from milestones.worlds.games.rollouts import (
     ALONE,
@@ -141,9 +141,10 @@ def test_games_to_the_end_are_fair_and_each_positions_own() -> None:
     order = np.random.default_rng(0).permutation(3000)
     assert np.array_equal(policy.finish(game, states[order]), value[order])
     assert abs(value.mean() - game.playout(states, 0).mean()) < 0.1
-    sure = game.playout(states.repeat(40, 0), 1).reshape(3000, 40).mean(1)
+    late = replayed(game, lines_of(1000, 24))[0]
+    sure = game.playout(late.repeat(40, 0), 1).reshape(1000, 40).mean(1)
     clear = np.abs(sure) > 0.9
-    assert clear.sum() > 30 and (value[clear] * np.sign(sure[clear])).mean() > 0.7
+    assert clear.sum() > 100 and (policy.finish(game, late)[clear] * np.sign(sure[clear])).mean() > 0.8
 
 
 def test_a_game_that_is_counted_keeps_its_result() -> None:
@@ -254,14 +255,8 @@ def test_a_position_is_turned_with_its_move() -> None:
             found.planes[row].flatten(1)[:, cells[g]], changed.planes[row].flatten(1))]  # fmt: skip
         assert any(moves[g][int(changed.move[row])] == int(found.move[row]) and torch.equal(
             found.told[row][cells[g]], changed.told[row]) for g in fits)  # fmt: skip
-    ends = turned_ends(game)(type_of(found), keyed("turn"))
+    ends = turned_ends(game)(Ended(found.planes, torch.zeros(len(found.move))), keyed("turn"))
     assert np.array_equal(alike(game, ends.planes), alike(game, found.planes))
-
-
-def type_of(found: Recorded):  # noqa: ANN201
-    from milestones.worlds.games.recorded import Ended
-
-    return Ended(found.planes, torch.zeros(len(found.move)))
 
 
 def test_what_is_held_out_was_never_seen() -> None:
