@@ -67,6 +67,7 @@ TIMELINE = (
     Entry("captions", 2015, "a picture is told in a sentence, and where it looked", "milestones.systems.captions"),
     Entry("made", 2015, "the exact chance of a picture, from masks on an autoencoder", "milestones.systems.made"),
     Entry("resnet", 2015, "identity shortcuts make nets a hundred layers deep", "milestones.systems.resnet"),
+    Entry("alphago", 2016, "nets that learned from games, and a search, play go", "milestones.systems.alphago"),
     Entry(
         "alphazero", 2017, "a net and a search teach each other a game, from nothing", "milestones.systems.alphazero"
     ),

@@ -104,6 +104,27 @@ PAGES = {
     "captions": Tiny({"pictures": 96, "steps": 16, "batch": 8, "width": 4, "hidden": 16}),
     "made": Tiny({"steps": 16, "batch": 8, "hidden": 8, "masks": 2}, "digits"),
     "resnet": Tiny({"steps": 20, "batch": 8, "width": 4, "side": 16}, "digits"),
+    "alphago": Tiny(
+        {
+            "games": 40,
+            "depth": 2,
+            "channels": 4,
+            "steps": 6,
+            "batch": 8,
+            "fast_steps": 4,
+            "reinforce_steps": 4,
+            "reinforce_games": 4,
+            "join": 2,
+            "selves": 2,
+            "positions": 24,
+            "until": 6,
+            "value_steps": 4,
+            "held": 8,
+            "searched": 3,
+            "pairs": 1,
+        },
+        texts=("c3 b2", "c3", "b2 c3 d4 pass"),
+    ),
     "alphazero": Tiny(
         {
             "game": "tictactoe",

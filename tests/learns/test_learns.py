@@ -80,6 +80,8 @@ QUICK = {
     "dqn": (-475.0, -500.0, 60.0),  # as ppo; set before the first run
     "flow": (5.0, 0.0, 180.0),  # as gan; the bound; set before the first run
     "pqn": (-475.0, -500.0, 60.0),  # as ppo; set before the first run
+    # percent of a record's moves not foretold, in positions that are in no game of training; set before the first run
+    "alphago": (60.0, 20.0, 180.0),
     "alphazero": (3.0, 0.0, 150.0),  # percent of easy positions misplayed, issue's bound; set before the first run
     # minus the return after 1,000 real steps, at most 200; set before the first run
     "worldmodel": (-195.0, -200.0, 180.0),
@@ -164,7 +166,7 @@ def error_of(report: Report) -> float:
         return 100 * scores["loss"]["value"]
     return 100 - next(
         scores[name]["value"]
-        for name in ("lines_right", "reached", "accuracy", "exact", "laps", "sample_accuracy")
+        for name in ("lines_right", "reached", "accuracy", "exact", "laps", "sample_accuracy", "policy_accuracy")
         if name in scores
     )
 

@@ -3,6 +3,8 @@ in the middle loses that game, and the others go on."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -12,7 +14,7 @@ from jaxtyping import Bool, Int64, UInt64
 from ...core.errors import UserError
 from ...core.score import Score
 from ...core.source import key
-from ...parts.elo import scored
+from ...parts.elo import Rating, rated, scored
 from .game import Game
 from .opponents import Player, Seeds, States, among, opponent, winning
 
@@ -90,9 +92,10 @@ def _balanced(game: Game, states: States, seed: int) -> Bool[np.ndarray, "N"]:
     return np.abs(value) <= EVEN
 
 
-def contest(game: Game, players: tuple[Player, Player], lines: Sequence[tuple[int, tuple[int, ...], int]],
-            seed: int) -> Iterator[Played]:  # fmt: skip
-    """Games as they end, all side by side. `lines`: of each the number of its opening, the opening, and who begins."""
+def contest(game: Game, players: Sequence[Player], lines: Sequence[tuple[int, tuple[int, ...], int]], seed: int,
+            seats: Sequence[tuple[int, int]] = ()) -> Iterator[Played]:  # fmt: skip
+    """Games as they end, all side by side. `lines`: of each the number of its opening, the opening, and who begins.
+    `seats`: of each which two of the players meet; none: the first two in all of them."""
     from ...parts.keyed import keys
 
     moves = [list(opening) for _, opening, _ in lines]
@@ -100,7 +103,7 @@ def contest(game: Game, players: tuple[Player, Player], lines: Sequence[tuple[in
     assert legal.all(), "openings by the rules"
     first = np.array([who for _, _, who in lines], np.int64)
     number = np.array([2 * opening + who for opening, _, who in lines], np.int64)
-    turn, live = game.turn(states), np.arange(len(lines))
+    turn, live, seat = game.turn(states), np.arange(len(lines)), np.array(seats or [(0, 1)] * len(lines)).reshape(-1, 2)
     while True:
         over = turn.ended[live]
         for n in live[over].tolist():
@@ -112,8 +115,8 @@ def contest(game: Game, players: tuple[Player, Player], lines: Sequence[tuple[in
         who = (game.mover(states[live]) + first[live]) % 2
         seeds = keys(seed, number[live], np.array([len(moves[n]) for n in live], np.int64))
         move, lost = np.full(len(live), -1, np.int64), [""] * len(live)
-        for side, player in enumerate(players):
-            rows = np.flatnonzero(who == side)
+        for k, player in enumerate(players):
+            rows = np.flatnonzero(seat[live, who] == k)
             if len(rows):
                 at, mine = live[rows], [tuple(moves[n]) for n in live[rows]]
                 move[rows], reasons = asked(game, player, states[at], mine, seeds[rows], turn.legal[at])
@@ -198,7 +201,8 @@ def share(game: Game, player: Player, word: str, pairs: int = 50, seed: int = 0)
     """Percent of the points against an opponent of fixed strength, in pairs of games from one opening, with the
     bootstrap's interval over the pairs."""
     lines = openings(game, pairs, usual_plies(game), seed)
-    games = list(contest(game, (player, opponent(word, game)), both(lines), seed))
+    with contextlib.closing(opponent(word, game)) as other:
+        games = list(contest(game, (player, other), both(lines), seed))
     value, low, high = scored(in_pairs(games), np.random.default_rng(key("share", seed)))
     wins, losses = (sum(one.points == points for one in games) for points in (1, 0))
     note = f"{wins} won, {len(games) - wins - losses} drawn, {losses} lost; {distinct(game, games)} different games"
@@ -211,3 +215,16 @@ def distinct(game: Game, games: Sequence[Played]) -> int:
     ways = game.twins()[1].argsort(1)  # where each move goes
     lines = {played.line for played in games}
     return len({min(tuple(way[list(line)].tolist()) for way in ways) for line in lines})
+
+
+def tournament(game: Game, players: Sequence[Player], pairs: int, seed: int) -> list[Rating]:
+    """Elo of each above the first, each having met each other in so many pairs of games from the same openings, all of
+    them side by side."""
+    lines = both(openings(game, pairs, usual_plies(game), seed))
+    seats = [couple for couple in itertools.combinations(range(len(players)), 2) for _ in lines]
+    every = [(n // 2, opening, first) for n, (_, opening, first) in enumerate(lines * (len(seats) // len(lines)))]
+    found: dict[tuple[int, int], list[float]] = {couple: [] for couple in seats}
+    points = in_pairs(list(contest(game, players, every, seed, seats)))
+    for couple, one in zip(seats[::2], points, strict=True):
+        found[couple].append(one)
+    return rated(len(players), found, np.random.default_rng(key("elo", seed)))

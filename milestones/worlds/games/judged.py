@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import NamedTuple
 
@@ -15,10 +15,12 @@ from ...core.score import Score, rate_score
 from ...core.source import Facts
 from . import game as game_of
 from .game import Game
+from .opponents import Player
 from .thinking import Thought
 
 MOST = 20_000  # positions of a game that are all looked at
 OPPONENTS = ("random", "greedy", "rollouts:1000")  # the last is what Elo is counted from
+FARTHEST = 1200.0  # Elo between players of whom one won all
 Think = Callable[[Shaped[np.ndarray, "N W"]], Thought]
 
 
@@ -106,3 +108,19 @@ def elo(points: Score, note: str) -> Score:
 
     return Score(of(points.value), of(points.low), of(points.high), "Elo", "higher", points.data, points.split,
                  points.over, note=note)  # fmt: skip
+
+
+def ranked(game: Game, players: Mapping[str, Player], paper: Mapping[str, float], paper_data: str, pairs: int,
+           seed: int) -> dict[str, Score]:  # fmt: skip
+    """The Elo of each player by its name, above the first, which has none: each meets each in so many pairs of games.
+    Who won or lost all is told to be FARTHEST away."""
+    from .arena import tournament
+
+    found, (first, *names) = tournament(game, list(players.values()), pairs, seed), players
+    scores = {}
+    for name, rating in zip(names, found[1:], strict=True):
+        value, low, high = (min(max(edge, -FARTHEST), FARTHEST) for edge in rating)
+        note = f"above {players[first].name}, which has 0; 2 x {pairs} games against each of {len(names)} others"
+        scores[name] = Score(value, min(low, value), max(high, value), "Elo", "higher", game.facts["title"], "games", 2 * pairs * len(names),
+                             paper[name], paper_data, note)  # fmt: skip
+    return scores

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -66,6 +66,16 @@ class Thought(NamedTuple):
     prior: Float[np.ndarray, "N A"]  # chances of moves as the net says them at once
 
 
+@runtime_checkable
+class Looking(Protocol):
+    """A net that is asked about positions themselves, and not about their planes, since it plays on from them."""
+
+    def looked(self, game: Game, states: Shaped[np.ndarray, "M W"]
+               ) -> tuple[Float[np.ndarray, "M A"], Float[np.ndarray, "M"]]:  # fmt: skip
+        """Scores of the moves, and what each position is worth to the mover."""
+        ...
+
+
 class Mind:
     """A net that is asked about positions of a game; `remember`: of each only once."""
 
@@ -81,6 +91,8 @@ class Mind:
         """Scores of the moves, and what the position is worth to the mover."""
         if not len(states):
             return np.zeros((0, self.game.facts["actions"]), np.float32), np.zeros(0, np.float32)
+        if isinstance(self.net, Looking):
+            return self.net.looked(self.game, states)
         planes = torch.from_numpy(self.game.planes(states)).contiguous(memory_format=torch.channels_last)
         logits, wdl = self.net(planes.to(self.device))
         return logits.cpu().numpy(), value_of(wdl).cpu().numpy()
@@ -135,8 +147,10 @@ class Mind:
 def think(model: nn.Module, facts: Facts, states: Shaped[np.ndarray, "N W"], simulations: int = 100,
           how: How | None = None, trees: bool = False) -> Thought:  # fmt: skip
     """What the net thinks of each position after so many simulations, without noise; with `trees` its lines and trees
-    too. `model`: planes -> scores of moves, of win, draw and loss."""
-    mind, how = Mind(game_of(facts["game"]), playing(model)), (how or How(simulations))._replace(noise=False)
+    too. `model`: planes -> scores of moves, of win, draw and loss; or see Looking. If nobody says how, it searches as
+    its facts have it: by PUCT of the weight "puct", else by Gumbel's rule."""
+    how = (how or usual(facts, simulations))._replace(noise=False)
+    mind = Mind(game_of(facts["game"]), playing(model))
     how = how._replace(simulations=simulations)
     found = list[Thought]()
     size = max(1, min(CHUNK, ROOM // ((1 + simulations) * facts["actions"])))
@@ -156,7 +170,7 @@ def ponder(model: nn.Module, facts: Facts, states: Shaped[np.ndarray, "N W"], mo
     """What the net thinks of each position whenever `pause` says that it is time, and at the end, after so many
     simulations or a proof. It is one search that goes on: by PUCT, which may be asked at any time."""
     mind = Mind(game_of(facts["game"]), playing(model))
-    search = mind.growing(states, How(most, considered=0), np.zeros(len(states), np.uint64))
+    search = mind.growing(states, usual(facts, most)._replace(considered=0), np.zeros(len(states), np.uint64))
     tree: Any = None
     while True:
         with torch.inference_mode():  # not over a yield, where it would hold for whoever asked
@@ -182,3 +196,8 @@ def thought(tree: Any, trees: bool) -> Thought:
     lines, grown = [tree.line(slot) for slot in slots], [tree.replies(slot) for slot in slots]
     exact = answer.decided != UNKNOWN
     return Thought(answer.move, answer.policy, answer.visits, answer.q, answer.value, exact, lines, grown, answer.prior)
+
+
+def usual(facts: Facts, simulations: int) -> How:
+    """How a net of these facts searches, if nobody says otherwise."""
+    return How(simulations, considered=0, c=float(facts["puct"])) if "puct" in facts else How(simulations)
