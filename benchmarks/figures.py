@@ -41,8 +41,8 @@ ELSEWHERE = {"adversarial": "nets", "scenes": "pages"}  # pages with a benchmark
 SEQUENCES = ("dynamics", "lstm", "sounds", "speech", "translator", "captions", "frames", "eeg", "transformer")
 SHIPPED = {"shipped": SEQUENCES, "shipped_texts": ("gpt", "charrnn", "words", "vectors", "memory", "logic", "stack"),
            "shipped_worlds": ("reinforce", "ppo", "dqn", "pqn", "worldmodel", "driver"),
-           "shipped_games": ("alphazero",),
-           "shipped_drawn": ("circuit", "gan", "vae", "made", "flow")}  # fmt: skip
+           "shipped_games": ("alphazero", "alphago"),
+           "shipped_drawn": ("autoencoder", "dbn", "circuit", "gan", "vae", "made", "fewshot", "flow")}  # fmt: skip
 WIDTH, INDENT, MOST_LINES = 110, 12, 5
 TITLES = {
     "keras-tensorflow": "Keras (TensorFlow)",

@@ -159,8 +159,8 @@ def described(entry: Entry) -> dict[str, Any]:
 
 def options(use: Callable[..., Any]) -> dict[str, dict[str, Any]]:
     """What a page's `use` can be told beside its inputs: its keyword-only parameters, each with a default and annotated
-    as ``beam: Annotated[int, "hypotheses kept"] = 4``, as a JSON schema by name: type, default, description, and for a
-    Literal its enum."""
+    as ``beam: Annotated[int, "hypotheses kept"] = 4``, as a JSON schema by name: type, default, description, for a
+    Literal its enum, and for a path, ``learn: Annotated[str, "a folder", "path"] = ""``, its format."""
     import inspect  # half the time that `milestones list` takes
 
     found: dict[str, dict[str, Any]] = {}
@@ -169,11 +169,12 @@ def options(use: Callable[..., Any]) -> dict[str, dict[str, Any]]:
         return found
     hints = get_type_hints(use, include_extras=True)
     for one in named:
-        kind, description = get_args(hints[one.name])
+        kind, description, *form = get_args(hints[one.name])
         choices = get_args(kind) if get_origin(kind) is Literal else ()
         name = {bool: "boolean", int: "integer", float: "number", str: "string"}[type(one.default)]
         enum = {"enum": list(choices)} if choices else {}
-        found[one.name] = {"type": name, "default": one.default, "description": description, **enum}
+        named_form = {"format": form[0]} if form else {}
+        found[one.name] = {"type": name, "default": one.default, "description": description, **enum, **named_form}
     return found
 
 

@@ -175,8 +175,8 @@ def read(facts: Facts, images: Sequence[Image]) -> Drawn:
 
 
 def use(model: Embedding, facts: Facts, images: Sequence[Image], *,
-        learn: Annotated[str, "a folder with a folder of one or a few pictures for each class to choose from"] = "",
-        like: Annotated[str, "a picture: is each input of the same class as it?"] = "",
+        learn: Annotated[str, "a folder with a folder of pictures, one or more, for each class", "path"] = "",
+        like: Annotated[str, "a picture: is each input of the same class as it?", "path"] = "",
         ) -> list[dict[str, Ranking | Image]]:  # fmt: skip
     """Which class each picture is of, of those in `learn`, else of the characters of the training set."""
     image = seen(images)

@@ -18,6 +18,7 @@ from PIL import Image as Pillow
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from milestones.catalog import options
 from milestones.core.errors import UserError
 from milestones.media import Number, Surface
 from milestones.parts.ensemble import Ensemble
@@ -308,6 +309,16 @@ def test_options_are_told_among_those_there_are(monkeypatch: pytest.MonkeyPatch)
     assert use.told(trained, {}) == {} and use.told(trained, {"options": {"beam": "8"}}) == {"beam": 8}
     with pytest.raises(UserError, match="expected options among beam, got "):
         use.told(trained, {"options": {"width": "8"}})
+
+
+def test_a_browser_names_no_files_of_the_server() -> None:
+    from milestones.systems.fewshot import system
+
+    trained = SimpleNamespace(system=system, entry=SimpleNamespace(name="fewshot"))
+    assert {"learn", "like"} <= options(system.use).keys() and use.options(trained) == {}
+    for name in ("learn", "like"):
+        with pytest.raises(UserError, match="expected no options, got "):
+            use.told(trained, {"options": {name: "/etc"}})
 
 
 def test_a_page_without_layers_shows_none(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
