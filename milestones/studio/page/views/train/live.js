@@ -39,19 +39,24 @@ export async function live(root, run, params, shell) {
     shell.address(`#/train/${encodeURIComponent(now.system)}/${at}${String(query) ? `?${query}` : ""}`);
   }
 
-  // ---- curves: drawn as rows come, at most a quarter of the time
-  let asked = false, cost = 0;
+  // ---- numbers as rows come; curves, which cost much more, a thirtieth of the time: training needs the machine
+  let asked = false, due = 0, later = 0;
   function redraw() {
     if (asked || closed) return;
     asked = true;
     setTimeout(() => requestAnimationFrame(() => {
       asked = false;
       if (closed) return;
-      const begin = performance.now();
-      lines();
       numbers();
-      cost = performance.now() - begin;
-    }), Math.min(2000, 3 * cost));
+      const begin = performance.now();
+      if (begin >= due) {
+        lines();
+        due = begin + Math.min(4000, 30 * (performance.now() - begin));
+      } else {
+        clearTimeout(later);
+        later = setTimeout(redraw, due - begin);
+      }
+    }), 50);
   }
   function lines() {
     const found = charts([...logs]);
