@@ -116,6 +116,34 @@ def told(name: str, score: Value) -> str:
 
 
 def timeline(found: Value) -> str:
+    """One row a page: its first score where it was measured with several seeds, else that of the run that ships."""
+    sys.path.insert(0, str(ROOT))
+    from milestones.catalog import TIMELINE  # imports no torch
+
+    rows = ["| year | system | here | on | seconds | published |", "|---|---|---|---|---|---|"]
+    for entry in TIMELINE:
+        page = found["summary"]["pages"].get(PAGES.get(entry.name, [""])[0])
+        if page:
+            name, score = main_score(page)
+            value, n, edges = score["seeds"]["mean"], score["seeds"]["n"], score["sample_interval"]
+            seconds = page["seconds"]["mean"]
+        else:
+            report = json.loads((ROOT / "milestones" / "shipped" / entry.name / "report.json").read_text("utf-8"))
+            name, score = next(iter(report["scores"].items()))
+            value, n, edges, seconds = score["value"], 1, score, report["seconds"]
+        unit = f" {score['unit']}" if score["unit"] not in ("", "reward") else ""
+        here = f"{name.replace('_', ' ')} {small(value)}{unit} ({small(edges['low'])} to {small(edges['high'])}; {n})"
+        paper = "" if score.get("paper") is None else f"{small(score['paper'])}{unit}, {score['paper_data']}"
+        rows.append(f"| {entry.year} | `{entry.name}` | {here} | {score['data']} | {seconds:.0f} | {paper} |")
+    return "\n".join(rows)
+
+
+def small(value: float) -> str:
+    """A number with three digits, also where it is far below 1."""
+    return number(value) if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"
+
+
+def digits(found: Value) -> str:
     """One row a measured page: system, year, what the paper reached on which data, ours on which data."""
     sys.path.insert(0, str(ROOT))
     from milestones.catalog import TIMELINE  # imports no torch
@@ -670,6 +698,7 @@ def driving(found: Value) -> str:
 
 BLOCKS: dict[str, tuple[str, Callable[[Value], str]]] = {
     "timeline": ("digits", timeline),
+    "digits": ("digits", digits),
     "speed": ("lenet", speed),
     "overhead": ("overhead", overhead),
     "start": ("start", start),

@@ -4,9 +4,9 @@ search by random games, against itself.
     python benchmarks/records.py [--games 500] [--rollouts 1000]        # ten minutes on one core
 
 So that games differ, the first 0 to 8 moves of each are made after 16 random games a move, all others after
-`--rollouts`; its comment says from which move on there is something to learn. A game is decided when 48 random games from there all go one way. In every other game the loser then
-resigns, when it is to move; in the rest both pass, as soon as the board as it stands is won by the same side. The same
-arguments make the same file.
+`--rollouts`; its comment says from which move on there is something to learn. A game is decided when 48 random games
+from there all go one way. In every other game the loser then resigns, when it is to move; in the rest both pass as soon
+as the board as it stands is won by the same side. The same arguments make the same file.
 """
 
 from __future__ import annotations

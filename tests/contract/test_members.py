@@ -25,8 +25,20 @@ from milestones.verbs.execute import Order, begin, go_on
 Fork = Callable[..., Any]
 REFUSED = {  # page: why
     **dict.fromkeys(
-        ("descent", "mdp", "reinforce", "ppo", "dqn", "pqn", "worldmodel", "driver", "alphago", "alphazero", "gan",
-         "circuit"),
+        (
+            "descent",
+            "mdp",
+            "reinforce",
+            "ppo",
+            "dqn",
+            "pqn",
+            "worldmodel",
+            "driver",
+            "alphago",
+            "alphazero",
+            "gan",
+            "circuit",
+        ),
         "whose answers are classes or numbers, got a page without a `loss`",
     ),
     **dict.fromkeys(

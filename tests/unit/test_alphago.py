@@ -129,7 +129,7 @@ def test_use_says_what_it_thinks() -> None:
 
 
 def test_moves_of_games_that_were_won_become_likelier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rule by which Black wins who opens in the first two columns: the policy finds out, and earlier selves change."""
+    """A rule by which Black wins who opens in the first two columns: the policy finds out, earlier selves change."""
     knobs = knobs_of(reinforce_steps=40, reinforce_games=32, reinforce_lr=0.02)
     model, _ = net_of()
     game, real = table("go5"), sampled.duel

@@ -121,6 +121,7 @@ def ranked(game: Game, players: Mapping[str, Player], paper: Mapping[str, float]
     for name, rating in zip(names, found[1:], strict=True):
         value, low, high = (min(max(edge, -FARTHEST), FARTHEST) for edge in rating)
         note = f"above {players[first].name}, which has 0; 2 x {pairs} games against each of {len(names)} others"
-        scores[name] = Score(value, min(low, value), max(high, value), "Elo", "higher", game.facts["title"], "games", 2 * pairs * len(names),
+        low, high = min(low, value), max(high, value)
+        scores[name] = Score(value, low, high, "Elo", "higher", game.facts["title"], "games", 2 * pairs * len(names),
                              paper[name], paper_data, note)  # fmt: skip
     return scores
