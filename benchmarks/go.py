@@ -27,7 +27,7 @@ from measure import ROOT, Value, run, say
 
 SIZES = (5, 7, 9, 13, 19)
 TARGETS = {"5x5": {"wins": 90.0, "seconds": 1200.0}, "7x7": {"wins": 75.0, "seconds": 5400.0}}
-LEVEL = 10
+LEVEL, REPEATED = 10, 4  # GNU Go's; games for each that is wanted, as not all of them differ
 
 
 def rules(size: int, positions: int) -> Value:
@@ -81,7 +81,7 @@ def against(folder: Path, size: int, games: int, simulations: int) -> Value:
         first = int(mine.moves(own.begin(1), [()], np.zeros(1, np.uint64))[0])
         _after, turn = own.step(own.begin(1), np.array([first]))
         replies = np.random.default_rng(0).permutation(np.flatnonzero(turn.legal[0, :-1])).tolist()
-        lines = [(k, (first, replies[k % len(replies)]), 0) for k in range(games)]
+        lines = [(k, (first, replies[k % len(replies)]), 0) for k in range(REPEATED * games)]
     else:
         lines = both(openings(own, games // 2, 2, 0))
     try:
@@ -90,7 +90,8 @@ def against(folder: Path, size: int, games: int, simulations: int) -> Value:
         disputed = [2 * won - 1 != np.sign(gnu.score(one.line)) for one, won in zip(played, black, strict=True)]
     finally:
         gnu.close()
-    known: dict[tuple[int, ...], float] = {one.line: one.points for one in played}
+    every: dict[tuple[int, ...], float] = {one.line: one.points for one in played}
+    known = dict(list(every.items())[:games])  # in the order of play
     value, low, high = scored([2 * points for points in known.values()], np.random.default_rng(0))
     return {"games": len(played), "distinct": distinct(own, played), "counted": len(known),
             "disputed": int(sum(disputed)), "wins": value, "low": low, "high": high,

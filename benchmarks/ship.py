@@ -61,6 +61,7 @@ COMMANDS = {  # smaller than `quick` where its weights would take more than thei
     "dbn": f"dbn --hidden 250 250 {PLAIN}",
     "fewshot": f"fewshot {FAST}",
     "alphago": f"alphago {FAST}",
+    "alphazero-go5": "alphazero --preset go5 --plan channels_last/bfloat16/1",
     "alphazero": "alphazero --steps 1500 --plan channels_last/bfloat16/1",
     "frames": f"frames {PLAIN}",
     "captions": "captions --plan contiguous/float32/1",
@@ -93,18 +94,19 @@ FILES = ("config.json", "facts.json", "plan.json", "env.json", "status.json", "r
 Line = dict[str, Any]
 
 
-def trained(page: str, root: Path) -> Path:
-    """The folder of a finished training by the page's command."""
+def trained(name: str, root: Path) -> Path:
+    """The folder of a finished training by the command of this name."""
+    page = COMMANDS[name].split()[0]
     for folder in sorted(root.glob(f"{page}-*")):
         config, state = folder / "config.json", folder / "status.json"
         if state.exists() and json.loads(state.read_text())["state"] == "finished":
             settings = json.loads(config.read_text())
             if sorted(shlex.split(settings["command"])) == sorted(
-                shlex.split(f"milestones train {COMMANDS[page]} --seed 0")
+                shlex.split(f"milestones train {COMMANDS[name]} --seed 0")
             ):
                 return folder
     before = set(root.glob(f"{page}-*"))
-    words = ["train", *shlex.split(COMMANDS[page]), "--runs", str(root)]
+    words = ["train", *shlex.split(COMMANDS[name]), "--runs", str(root)]
     environment = {k: v for k, v in os.environ.items() if k != "MILESTONES_DATA" or page not in EMBEDDED}
     subprocess.run([sys.executable, "-m", "milestones", *words], check=True, env=environment)
     (folder,) = set(root.glob(f"{page}-*")) - before

@@ -224,7 +224,8 @@ PRESETS = {
     "hour": Knobs(**LONG, steps=22_000, simulations=64),
     "tictactoe": Knobs(game="tictactoe", blocks=2, channels=32, steps=800, most=6, first=5000, start=5000, few=32),
     "hex5": Knobs(game="hex5", channels=32, steps=8000, most=12),
-    "go5": Knobs(game="go5", channels=32, steps=2000, most=12, stop=False, looks=5, examined=5, pairs=20),
+    "go5": Knobs(game="go5", channels=32, steps=2000, lr=0.006, strewn=0.5, most=12, stop=False, looks=5, examined=5,
+                 pairs=20),
     "go7": Knobs(game="go7", steps=6000, most=16, stop=False, looks=10, examined=5, pairs=20),
     # The paper's settings (2018, supplement), on its smaller cousin of a board.
     "paper": Knobs(blocks=19, channels=256, pooled=0, normal="batch", together=4096, abreast=256, steps=700_000,

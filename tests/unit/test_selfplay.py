@@ -11,7 +11,7 @@ import torch
 
 from milestones.core.state import pack, unpack
 from milestones.parts.tower import Tower, player
-from milestones.worlds.games import Game, game
+from milestones.worlds.games import Game, game, selfplay
 from milestones.worlds.games.selfplay import Course, Group, SelfPlay
 from milestones.worlds.games.thinking import Found, How
 from milestones.worlds.games.window import Positions, Window, turned
@@ -80,6 +80,21 @@ def test_what_is_learned_is_what_happened(name: str, course: Course, proofs: flo
             assert rows.chance[row].tolist() == pytest.approx([won, lost], abs=2e-3)
         assert not table.turn(group.states).ended.any()
     assert ends > 20 and over_by_rule > 3
+
+
+def test_long_games_find_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a search is the first to need it, as in go, whose games are longer than their random openings."""
+    table = game("othello6")
+
+    def learned() -> list[Positions]:
+        group, dice = Group(table, EVERY, 5, Course()), Dice(table, 0.0)
+        return [group.step(dice.found(group.states)) for _ in range(80)]
+
+    wide = learned()
+    monkeypatch.setattr(selfplay, "ROOM", 2)
+    for one, other in zip(wide, learned(), strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    assert sum(len(one.states) for one in wide) > 200
 
 
 def test_the_kth_game_begins_alike_whatever_else_is_played() -> None:

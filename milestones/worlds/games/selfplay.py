@@ -63,6 +63,7 @@ class Group:
     def step(self, found: Found) -> Positions:
         """The chosen move in each game; all positions of the games that are over then, which begin anew."""
         every, at = np.arange(len(self.slots)), self.length
+        self._room()
         _, _, policy, value, exact = self.past
         policy[every, at], value[every, at], exact[every, at] = found.policy, found.value, found.exact
         states, turn = self.game.step(self.states, found.move)
@@ -91,12 +92,16 @@ class Group:
 
     def _done(self, games: Int[np.ndarray, "M"], move: Int[np.ndarray, "M"], states: Shaped[np.ndarray, "M W"]) -> None:
         """These moves were made, and led to these states."""
-        if self.length.max() >= self.past.move.shape[1]:
-            self.past = Past(*(np.concatenate([field, np.zeros_like(field)], 1) for field in self.past))
+        self._room()
         at = self.length[games]
         self.past.state[games, at], self.past.move[games, at] = self.states[games], move
         self.states[games] = states
         self.length[games] += 1
+
+    def _room(self) -> None:
+        """Room for another move of each game."""
+        if self.length.max() >= self.past.move.shape[1]:
+            self.past = Past(*(np.concatenate([field, np.zeros_like(field)], 1) for field in self.past))
 
     def _begin(self, games: Int[np.ndarray, "M"]) -> None:
         """New games, some of them after moves at random: of which none ends a game."""
