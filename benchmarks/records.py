@@ -1,12 +1,12 @@
-"""The games of go on 5 x 5 that ship, milestones/data/records5.sgf.gz: our strongest player there without a net, a
-search by random games, against itself.
+"""The games of go on 5 x 5 that ship, milestones/data/records5.sgf.gz: our strong player there, a net that taught itself,
+against itself.
 
-    python benchmarks/records.py [--games 500] [--rollouts 1000]        # ten minutes on one core
+    python benchmarks/records.py [--games 2000] [--run alphazero-go5] [--simulations 200]
 
-So that games differ, the first 0 to 8 moves of each are made after 16 random games a move, all others after
-`--rollouts`; its comment says from which move on there is something to learn. A game is decided when 48 random games
-from there all go one way. In every other game the loser then resigns, when it is to move; in the rest both pass as soon
-as the board as it stands is won by the same side. The same arguments make the same file.
+So that games differ, the first 0 to 8 moves of each are made after 16 random games a move, all others by the run's
+search; its comment says from which move on there is something to learn. A game is decided when 48 random games from
+there all go one way. In every other game the loser then resigns, when it is to move; in the rest both pass as soon as
+the board as it stands is won by the same side. The same arguments make the same file on the same machine.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "milestones" / "data" / "records5.sgf.gz"
-EARLY, WEAK, SURE, TOGETHER, LARGEST = 8, 16, 48, 50, 150_000  # moves, random games twice, games at once, bytes
+EARLY, WEAK, SURE, TOGETHER, LARGEST = 8, 16, 48, 250, 150_000  # moves, random games twice, games at once, bytes
 
 
-def games(count: int, rollouts: int, seed: int) -> dict[tuple[int, ...], tuple[str, int]]:
+def games(count: int, strong: Any, seed: int) -> dict[tuple[int, ...], tuple[str, int]]:
     """Games side by side: their moves, how each ended as SGF has it, and how many moves of it were weak."""
     from milestones.core.source import key
     from milestones.parts.keyed import keys
@@ -31,7 +32,7 @@ def games(count: int, rollouts: int, seed: int) -> dict[tuple[int, ...], tuple[s
     from milestones.worlds.games.records import result_of
 
     table, rng = game("go5"), np.random.default_rng(key("records", seed))
-    weak, strong = Rollouts(table, WEAK), Rollouts(table, rollouts)
+    weak = Rollouts(table, WEAK)
     early, a_pass = rng.integers(0, EARLY + 1, count), table.facts["actions"] - 1
     lines, ends = [list[int]() for _ in range(count)], [""] * count
     states, live, ply = table.begin(count), np.arange(count), 0
@@ -67,18 +68,23 @@ def games(count: int, rollouts: int, seed: int) -> dict[tuple[int, ...], tuple[s
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--games", type=int, default=500)
-    parser.add_argument("--rollouts", type=int, default=1000, help="random games before a move")
+    parser.add_argument("--games", type=int, default=2000)
+    parser.add_argument("--run", default="alphazero-go5", help="whose search plays")
+    parser.add_argument("--simulations", type=int, default=200, help="before a move")
     args = parser.parse_args()
     sys.path.insert(0, str(ROOT))
+    from milestones.catalog import load
     from milestones.worlds.games import game
+    from milestones.worlds.games.opponents import Searching
     from milestones.worlds.games.records import Record, write_records
 
+    trained = load(args.run)
+    strong = Searching(args.run, trained.model, trained.facts, args.simulations)
     table, found = game("go5"), dict[tuple[int, ...], tuple[str, int]]()
     for begin in range(0, args.games, TOGETHER):
-        found |= games(min(TOGETHER, args.games - begin), args.rollouts, begin)
+        found |= games(min(TOGETHER, args.games - begin), strong, begin)
         print(f"{len(found)} different games, {sum(map(len, found)):,} moves", flush=True)
-    name = f"rollouts:{args.rollouts}"
+    name = f"{args.run}, {args.simulations} simulations"
     records = [
         Record(5, table.facts["komi"], line, end, (name, name), f"learn from move {early + 1}")
         for line, (end, early) in found.items()

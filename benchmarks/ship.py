@@ -61,7 +61,7 @@ COMMANDS = {  # smaller than `quick` where its weights would take more than thei
     "dbn": f"dbn --hidden 250 250 {PLAIN}",
     "fewshot": f"fewshot {FAST}",
     "alphago": f"alphago {FAST}",
-    "alphazero-go5": "alphazero --preset go5 --plan channels_last/bfloat16/1",
+    "alphazero-go5": "alphazero --preset go5 --plan channels_last/bfloat16/2",
     "alphazero": "alphazero --steps 1500 --plan channels_last/bfloat16/1",
     "frames": f"frames {PLAIN}",
     "captions": "captions --plan contiguous/float32/1",

@@ -133,6 +133,13 @@ SHIPPED = Path(__file__).parent / "shipped"
 KNOBS = Path(__file__).parent / "systems" / "knobs.json"  # written by UPDATE_GOLDEN=1 pytest tests/golden
 
 
+def shipped() -> dict[str, Path]:
+    """The folders of the runs that ship, by name: one for each page, and some that another preset made."""
+    found = {path.parent.name: path.parent for path in sorted(SHIPPED.glob("*/config.json"))}
+    first = [entry.name for entry in TIMELINE if entry.name in found]
+    return {name: found[name] for name in [*first, *(name for name in found if name not in first)]}
+
+
 def settings(entry: Entry) -> tuple[list[str], dict[str, dict[str, Any]]]:
     """A page's presets and the JSON schema of its knobs."""
     found = described(entry)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from .. import catalog
 from ..core.errors import UserError
 from ..media import Audio, Board, Image, Media, Text, Video
 from .desk import Answer
 
 MOST_FILM = 40 << 20  # bytes of a film that is sent
+
+
+def options(use: Callable[..., Any]) -> dict[str, dict[str, Any]]:
+    """What a page's `use` can be told from afar: all but paths, since the files of the server are not the asker's."""
+    return {name: schema for name, schema in catalog.options(use).items() if schema.get("format") != "path"}
 
 
 def carried(items: Mapping[str, Media], **content: Any) -> Answer:

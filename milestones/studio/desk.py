@@ -60,19 +60,19 @@ class Desk:
         self._opened: dict[str, Any] = {}
 
     def trained(self, run: object) -> Any:
-        """The opened run of an id that the server gave out: a folder's name, or "shipped:PAGE". UserError: none."""
-        from ..catalog import SHIPPED, TIMELINE, user_runs
+        """The opened run of an id that the server gave out: a folder's name, or "shipped:NAME". UserError: none."""
+        from ..catalog import shipped, user_runs
         from ..core.errors import UserError
         from ..trained import open_run
 
-        shipped = {f"shipped:{entry.name}": SHIPPED / entry.name for entry in TIMELINE}
-        known = {**shipped, **{folder.name: folder for folder in user_runs(self.root)}}
+        ours = {f"shipped:{name}": folder for name, folder in shipped().items()}
+        known = {**ours, **{folder.name: folder for folder in user_runs(self.root)}}
         if not isinstance(run, str) or run not in known:
             raise UserError("a run of this studio", repr(run)[:60], "Choose one of the list")
         folder = known[run]
         stamp = f"{run} {(folder / 'status.json').stat().st_mtime_ns if (folder / 'status.json').exists() else 0}"
         if stamp not in self._opened:
-            page = run.removeprefix("shipped:") if run in shipped else run.rpartition("-")[0]
+            page = run.removeprefix("shipped:") if run in ours else run.rpartition("-")[0]
             while len(self._opened) >= 4:
                 self._opened.pop(next(iter(self._opened)))
             self._opened[stamp] = open_run(folder, self.pages.get(page, ""))

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..catalog import SHIPPED, TIMELINE, user_runs
+from ..catalog import shipped, user_runs
 from ..core.errors import UserError
 from ..core.folder import inside
 from ..report import files
@@ -39,8 +39,7 @@ class Library:
     def folders(self) -> dict[str, Path]:
         """Every run's folder by its id. An id is only ever looked up here: no path is made of what a browser sent."""
         mine = {half(folder.name): folder for folder in user_runs(self.root)}
-        shipped = {f"shipped:{e.name}": SHIPPED / e.name for e in TIMELINE if (SHIPPED / e.name).is_dir()}
-        self._found = {**shipped, **mine}
+        self._found = {**{f"shipped:{name}": folder for name, folder in shipped().items()}, **mine}
         return self._found
 
     def folder(self, run: str) -> Path:

@@ -6,7 +6,7 @@ Idea        four stages. A policy learns the moves of records, and a linear one,
             policy plays earlier selves, and moves of games that were won become likelier. A value learns who wins
             these games. A search then follows the policy, and weighs a new position by the value and by a game that
             the fast policy plays from there to its end.
-Deviations  small boards and nets. Records are of a search by random games, not of people. A pass is a move. The fast
+Deviations  small boards and nets. Records are of a net that taught itself, not of people. A pass is a move. The fast
             policy has fewer features and, where there is no other, is the prior. Adam; the gain of a game is counted
             from the mean of its colour; of earlier selves the last few are kept. Value positions are turned and
             mirrored. A new position is grown at once, and proved results are exact in the tree; no virtual loss.

@@ -315,7 +315,7 @@ def test_a_browser_names_no_files_of_the_server() -> None:
     from milestones.systems.fewshot import system
 
     trained = SimpleNamespace(system=system, entry=SimpleNamespace(name="fewshot"))
-    assert {"learn", "like"} <= options(system.use).keys() and use.options(trained) == {}
+    assert {"learn", "like"} <= options(system.use).keys() and use.options(system.use) == {}
     for name in ("learn", "like"):
         with pytest.raises(UserError, match="expected no options, got "):
             use.told(trained, {"options": {name: "/etc"}})

@@ -7,11 +7,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ... import catalog
 from ...core.errors import UserError
 from ...media import Text
 from ...verbs.use import cautious, chosen, threshold
-from ..carry import carried, received
+from ..carry import carried, options, received
 from ..desk import Answer, Desk
 
 
@@ -29,15 +28,9 @@ def act(desk: Desk, ask: Mapping[str, Any], payload: bytes) -> Answer:
     return answered(trained, found, ask, ms=round(1000 * (time.perf_counter() - began), 1))
 
 
-def options(trained: Any) -> dict[str, dict[str, Any]]:
-    """What the page's `use` can be told by a browser: all but paths, since the files of the server are not its own."""
-    every = catalog.options(trained.system.use)
-    return {name: schema for name, schema in every.items() if schema.get("format") != "path"}
-
-
 def told(trained: Any, ask: Mapping[str, Any]) -> dict[str, Any]:
     """What the question's "options" say to the page's `use`. UserError: none of its options, or of another kind."""
-    said, schema = ask.get("options", {}), options(trained)
+    said, schema = ask.get("options", {}), options(trained.system.use)
     if not isinstance(said, dict) or not said.keys() <= schema.keys():
         want = f"options among {', '.join(schema)}" if schema else "no options"
         raise UserError(want, repr(said)[:60], "Reload the page", trained.entry.name)
@@ -74,7 +67,7 @@ def form(trained: Any) -> Answer:
         "pad": pad if "image" in kinds else "",
         "labels": [str(label) for label in labels] if isinstance(labels, list) else [],
         "columns": columns if isinstance(columns, list) else [], "cautious": knows,
-        "options": options(trained),
+        "options": options(trained.system.use),
         "latent": facts["latent"] if isinstance(facts.get("latent"), list) else [],
         "members": int(trained.config.get("members", 1)), "data": facts.get("data", {}),
         "parameters": sum(weight.numel() for weight in trained.model.parameters()),
