@@ -14,7 +14,7 @@ from milestones.report import files
 from milestones.trained import open_run, order_of
 
 MOST = 48_000_000  # bytes of all
-MORE = {"alphazero-go5": "alphazero"}  # made by another preset: name -> page
+MORE = dict.fromkeys(("alphazero-go5", "alphazero-go7"), "alphazero")  # made by another preset: name -> page
 PAGES = {entry.name: entry.name for entry in TIMELINE} | MORE
 
 
