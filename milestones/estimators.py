@@ -13,6 +13,7 @@ import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -28,6 +29,7 @@ from .catalog import Entry, find, page
 from .core.config import Config, changed
 from .core.errors import UserError, nearest
 from .core.folder import next_folder, write_json, write_status, write_weights
+from .core.plan import chosen, machine
 from .core.run import Run
 from .core.source import Choice, Data, Facts, Held, Place
 from .core.system import System
@@ -76,7 +78,8 @@ class Estimator(BaseEstimator):
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters by name; `deep`: the settings one by one, too."""
         found: dict[str, Any] = super().get_params(deep)
-        return found | {NESTED + name: value for name, value in (self.settings or {}).items() if deep}
+        settings = self.settings if deep and isinstance(self.settings, Mapping) else {}
+        return found | {NESTED + name: value for name, value in settings.items()}
 
     def set_params(self, **params: Any) -> Self:
         """This estimator with parameters changed, as scikit-learn calls it. ValueError: there is none of that name."""
@@ -167,13 +170,15 @@ class Estimator(BaseEstimator):
 
     def _parts(self, X: np.ndarray, target: np.ndarray, labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """The numbers of the examples that are learned from, and of those that are watched; by content, so that their
-        order is nothing."""
+        order is nothing. The only example of a class is both."""
         keys = [hashlib.blake2b(np.ascontiguousarray(row).tobytes(), digest_size=8).digest() for row in X]
         part = divide(keys, target if labels else np.zeros(len(X), np.int64),
                       (1 - self.validation, self.validation, 0.0))  # fmt: skip
         every = np.arange(len(X))
-        watched = every[part == 1] if self.validation else every
-        return every[part == 0], watched if len(watched) else every
+        watched = part == 1 if self.validation and (part == 1).any() else part >= 0
+        if labels:
+            watched |= ~np.isin(target, target[watched])
+        return every[part == 0], every[watched]
 
     def _stored(self, path: Path, frames: np.ndarray, target: np.ndarray, labels: Sequence[str]) -> Path:
         """The pictures in a file that the page's own `prepare` reads."""
@@ -300,6 +305,11 @@ def learned(folder: Path, order: Order, first: Sequence[Any], labels: Sequence[s
         "year": entry.year, "milestones": __version__, "from": None, "began": time.time(),
     }  # fmt: skip
     write_json(folder / "config.json", config)
+    exact = chosen("exact")
+    assert exact is not None
+    # A plan that is there is not measured: a third of a second, and threads that would be chosen by the clock.
+    plan = replace(exact, threads=torch.get_num_threads(), machine=machine())
+    write_json(folder / "plan.json", asdict(plan))
     with Run(folder, place, "exact") as run:
         run.showing = False
         run.seed("prepare")

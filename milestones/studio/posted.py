@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import mimetypes
 import re
 import tempfile
 from collections.abc import Sequence
@@ -28,6 +27,12 @@ MOST_INPUTS = 1000  # of one question
 MOST_LETTERS = 100_000  # of one text
 FORM, JSON = "multipart/form-data", "application/json"
 FILE = {"name", "base64"}  # an input in JSON that is a file
+SUFFIXES = {  # of a body that is one file without a name; a machine's own table would tell other ones elsewhere
+    "image/png": ".png", "image/jpeg": ".jpg", "image/bmp": ".bmp", "image/tiff": ".tif", "image/webp": ".webp",
+    "image/gif": ".gif", "audio/wav": ".wav", "audio/x-wav": ".wav", "audio/wave": ".wav", "text/plain": ".txt",
+    "text/csv": ".csv", "text/tab-separated-values": ".tsv", "application/jsonl": ".jsonl",
+    "application/x-ndjson": ".jsonl", "application/x-go-sgf": ".sgf",
+}  # fmt: skip
 
 
 class File(NamedTuple):
@@ -49,7 +54,7 @@ def posted(trained: Trained, kind: str, name: str, body: bytes) -> tuple[list[An
     elif plain == FORM:
         parts = form(kind, body, who)
     else:
-        parts = [File(name or f"input{mimetypes.guess_extension(plain) or ''}", body)]
+        parts = [File(name or f"input{SUFFIXES.get(plain, '')}", body)]
     if not parts:
         raise UserError("an input", "none", "Send a file or a list of inputs", who)
     items, names = [], []

@@ -41,6 +41,25 @@ INPUT = {
     ]
 }  # fmt: skip
 
+ANSWER = {
+    "type": "object",
+    "properties": {
+        "run": {"type": "string"},
+        "answers": {"type": "array", "items": {"type": "object", "properties": {"input": {"type": "string"}},
+                    "description": "the input's name, then the answer, then what belongs to it"}},
+    },
+}  # fmt: skip
+WRONG = {"type": "object", "properties": {"error": {"type": "string"}}}
+OUTCOMES = {
+    200: "answers, in the order of the inputs",
+    401: "no token, or a wrong one",
+    408: "the rest of a question did not come",
+    413: "too large",
+    422: "what was sent cannot be used",
+    503: "too many questions now",
+    504: "no answer in time",
+}
+
 
 class Limits(NamedTuple):
     """What one who asks may cost."""
@@ -105,7 +124,7 @@ class Service:
 def build(service: Service, token: str, hosts: set[str]) -> Door:
     """The application, behind its door. `hosts`: the names by which it may be asked; empty: any."""
     who = service.trained.entry.name
-    app = FastAPI(title=f"milestones: {who}", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(title=f"milestones: {who}", version=__version__, docs_url=None, redoc_url=None)
 
     @app.get("/health", summary="Whether it answers: 200, or 503 while it ends")
     async def health() -> Response:
@@ -117,9 +136,8 @@ def build(service: Service, token: str, hosts: set[str]) -> Door:
         return service.about()
 
     @app.post("/predict", summary="Answers, one for each input", openapi_extra=described(service),
-              responses={200: {"description": "answers, in the order of the inputs", "content": {JSON: {"schema": ANSWER}}},
-                         **{code: {"description": why, "content": {JSON: {"schema": WRONG}}}
-                            for code, why in REFUSALS.items()}})  # fmt: skip
+              responses={code: {"description": why, "content": {JSON: {"schema": ANSWER if code == 200 else WRONG}}}
+                         for code, why in OUTCOMES.items()})  # fmt: skip
     async def predict(request: Request) -> Response:
         mark = service.asked(request.query_params)
         kind, name = request.headers.get("content-type", ""), request.headers.get("x-file-name", "")
@@ -145,19 +163,6 @@ def build(service: Service, token: str, hosts: set[str]) -> Door:
                                  "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}}  # fmt: skip
         content["security"] = [{"token": []}]
     return Door(app, service, token, hosts)
-
-
-ANSWER = {
-    "type": "object",
-    "properties": {
-        "run": {"type": "string"},
-        "answers": {"type": "array", "items": {"type": "object", "properties": {"input": {"type": "string"}},
-                    "description": "the input's name, then the answer, then what belongs to it"}},
-    },
-}  # fmt: skip
-WRONG = {"type": "object", "properties": {"error": {"type": "string"}}}
-REFUSALS = {401: "no token, or a wrong one", 408: "the rest of a question did not come", 413: "too large",
-            422: "what was sent cannot be used", 503: "too many questions now", 504: "no answer in time"}  # fmt: skip
 
 
 def described(service: Service) -> dict[str, Any]:
@@ -273,7 +278,7 @@ class Begun:
         await self._send(message)
 
 
-async def refuse(send: Send, code: int, why: str, more: Mapping[bytes, bytes]| None = None) -> None:
+async def refuse(send: Send, code: int, why: str, more: Mapping[bytes, bytes] | None = None) -> None:
     """Answer with a status and one line."""
     body = json.dumps({"error": why}).encode()
     headers = [(b"content-type", JSON.encode()), (b"content-length", str(len(body)).encode()), *(more or {}).items()]

@@ -18,9 +18,9 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     add_run(parser)
     parser.add_argument("--port", type=int, default=8422, help="where it listens; 0 for any free one [8422]")
     parser.add_argument("--host", default="127.0.0.1",
-                        help="the address it listens at; 0.0.0.0 for all of this machine's [127.0.0.1: this machine alone]")  # fmt: skip
+                        help="where it listens; 0.0.0.0: to other machines, too [127.0.0.1: to this one]")  # fmt: skip
     parser.add_argument("--token", default=os.environ.get(TOKEN, ""),
-                        help=f"what must be sent with each question; needed with another --host [${TOKEN}]")  # fmt: skip
+                        help=f"what each question must bring; needed with another --host [${TOKEN}]")  # fmt: skip
     parser.add_argument("--window", type=float, default=3.0, metavar="MS",
                         help="questions within so many ms are answered by one forward pass [3]")  # fmt: skip
     parser.add_argument("--most", type=int, default=64, metavar="N", help="inputs of one forward pass [64]")

@@ -171,7 +171,7 @@ BAD = [
     ("application/json", b'{"inputs": [{"name": "x.png", "base64": "?"}]}', "expected a file's content in base 64"),
     ("application/json", b'{"inputs": [' + b"[[0]]," * 1000 + b"[[0]]]}", "expected at most 1,000 inputs"),
     ("multipart/form-data", b"x", "expected a form of files, got a body without its boundary"),
-    ("multipart/form-data; boundary=cut", b'--cut\r\nContent-Disposition: form-data; name="beam"\r\n\r\n4\r\n--cut--\r\n',
+    ("multipart/form-data; boundary=cut", b'--cut\r\nContent-Disposition: form-data; name="x"\r\n\r\n4\r\n--cut--\r\n',
      "expected a form of files alone, got a field that is no file"),
     ("image/png", b"", "expected a PNG, JPEG, BMP, TIFF or WebP picture, got input.png, which is empty"),
     ("image/png", png(1)[:60], "which is truncated or damaged"),
