@@ -95,17 +95,24 @@ def a_file(value: object, who: str) -> File | None:
 
 
 def opened(trained: Trained, file: File) -> tuple[list[Any], list[str]]:
-    """The media in a file, read as `milestones use` reads it: from a folder that is gone afterwards."""
+    """The media in a file, read as `milestones use` reads it: by its path, which is gone afterwards."""
     safe = re.sub(r"[^\w.-]", "_", Path(file.name.replace("\\", "/")).name)[-80:].lstrip(".") or "input"
-    with tempfile.TemporaryDirectory(prefix="milestones-") as folder:
-        path = Path(folder) / safe
-        path.write_bytes(file.content)
-        try:
-            items, names = media_of(trained, [str(path)])
-        except UserError as problem:
-            words = (problem.expected, problem.got, problem.do)
-            raise UserError(*(word.replace(f"{folder}/", "") for word in words), trained.entry.name) from None
-    return items, [name.replace(f"{folder}/", "") for name in names]
+    number, word = tempfile.mkstemp(f"-{safe}", "milestones-")
+    path = Path(word)
+
+    def without(text: str) -> str:
+        return text.replace(word, safe).replace(path.name, safe)
+
+    try:
+        with open(number, "wb") as stream:
+            stream.write(file.content)
+        items, names = media_of(trained, [word])
+    except UserError as problem:
+        words = (problem.expected, problem.got, problem.do)
+        raise UserError(*map(without, words), trained.entry.name) from None
+    finally:
+        path.unlink()
+    return items, [without(name) for name in names]
 
 
 def made(trained: Trained, value: object) -> Any:
