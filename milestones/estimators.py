@@ -10,10 +10,12 @@ import contextlib
 import hashlib
 import json
 import math
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -132,6 +134,7 @@ class Estimator(BaseEstimator):
             with contextlib.ExitStack() as exits:
                 root = Path(self.folder or exits.enter_context(tempfile.TemporaryDirectory(prefix="milestones-")))
                 run = next_folder(root, entry.name)
+                exits.push(partial(_unbegun, run))
                 place = Place(torch.device("cpu"), seed, choice=Choice(data=ARRAYS))
                 if self.pictures_:
                     self._levels(X)
@@ -276,6 +279,12 @@ class Regressor(RegressorMixin, Estimator):
     def predict(self, X: Any) -> np.ndarray:
         """The value of each example."""
         return np.array([said.value for said in self._said(X)])
+
+
+def _unbegun(folder: Path, kind: type[BaseException] | None, problem: object, trace: object) -> None:
+    """Remove a run of which not one step was trained: there is nothing to keep."""
+    if kind is not None and not (folder / "log.jsonl").exists():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def kept_type(X: Any) -> Any:

@@ -106,6 +106,12 @@ def test_numbers_and_a_kept_run(tmp_path: Path) -> None:
     assert said.value == pytest.approx(one.predict(X[:1])[0])
 
 
+def test_what_was_not_begun_is_not_kept(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="got the page perceptron"):
+        Classifier("perceptron", folder=tmp_path / "runs").fit(ROWS, CLASSES)
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
 def test_copied_to_another_process() -> None:
     X, y = load_iris(return_X_y=True)
     one = Classifier(settings=QUICK, random_state=0).fit(X, y)

@@ -169,7 +169,7 @@ BAD = [
     ("application/json", b'{"inputs": [[[0.5]]]}', "expected levels from 0 to 255"),
     ("application/json", b'{"inputs": [[1, 2]]}', "expected as many bytes as the picture's shape says"),
     ("application/json", b'{"inputs": [{"name": "x.png", "base64": "?"}]}', "expected a file's content in base 64"),
-    ("application/json", b'{"inputs": [' + b"[[0]]," * 1000 + b"[[0]]]}", "expected at most 1,000 inputs"),
+    ("application/json", b'{"inputs": [' + b"[[0]]," * 1000 + b"[[0]]]}", "expected at most 1,000 inputs in one question, got 1,001"),
     ("multipart/form-data", b"x", "expected a form of files, got a body without its boundary"),
     ("multipart/form-data; boundary=cut", b'--cut\r\nContent-Disposition: form-data; name="x"\r\n\r\n4\r\n--cut--\r\n',
      "expected a form of files alone, got a field that is no file"),
