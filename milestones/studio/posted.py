@@ -108,8 +108,7 @@ def opened(trained: Trained, file: File) -> tuple[list[Any], list[str]]:
             stream.write(file.content)
         items, names = media_of(trained, [word])
     except UserError as problem:
-        words = (problem.expected, problem.got, problem.do)
-        raise UserError(*map(without, words), trained.entry.name) from None
+        raise UserError(problem.expected, without(problem.got), without(problem.do), trained.entry.name) from None
     finally:
         path.unlink()
     return items, [without(name) for name in names]
