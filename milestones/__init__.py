@@ -1,7 +1,7 @@
 """The systems that made deep learning, each one readable page of Python on PyTorch.
 
-`systems()` lists the pages, `train(name, **settings)` trains one, `load(name)` gives a trained one. PyTorch is
-imported by the latter two when they are called.
+`systems()` lists the pages, `train(name, **settings)` trains one, `load(name)` gives a trained one; `Classifier(name)`
+and `Regressor(name)` are scikit-learn's estimators. PyTorch and scikit-learn are imported when they are asked for.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .estimators import Classifier, Regressor
     from .trained import Trained
 
 __version__ = "0.1.0"
-__all__ = ["load", "systems", "train"]
+__all__ = ["Classifier", "Regressor", "load", "systems", "train"]
 
 
 def systems() -> list[str]:
@@ -38,3 +39,17 @@ def train(page: str, *, preset: str = "quick", seed: int = 0, data: str = "", ta
 
     order = Order(preset=preset, seed=seed, data=data, target=target, split=split, plan=plan)
     return load(str(begin(page, settings, order, runs).folder), runs, page)
+
+
+def __getattr__(name: str) -> Any:
+    """Classifier and Regressor, which need scikit-learn. UserError: it is missing."""
+    if name not in ("Classifier", "Regressor"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from . import estimators
+    except ImportError as problem:
+        from .core.errors import UserError
+
+        got = f"no package {problem.name}"
+        raise UserError("scikit-learn", got, "Install it: pip install 'milestones[tables]'") from None
+    return getattr(estimators, name)

@@ -139,20 +139,17 @@ def _paper(work: np.ndarray) -> np.ndarray:
     if np.median(np.abs(border - middle)) > 24:  # the border itself is of two kinds: let the majority decide
         middle = whole
     powers = [(i, j) for i in range(4) for j in range(4 - i)]
-
-    def surface(y: np.ndarray, x: np.ndarray, degree: int) -> np.ndarray:
-        return np.stack([y**i * x**j for i, j in powers if i + j <= degree], -1)
-
     y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in (height, width))
     ys, xs = np.broadcast_arrays(y[step // 2 :: step][:, None], x[step // 2 :: step][None])
     values = small.reshape(-1, channels)
     guess = np.broadcast_to(middle, values.shape)
     degrees = (0, 1, 1, 2, 2, 3, 3) if min(height, width) >= 64 else (0, 0)
+    known = {(i, j): (ys**i * xs**j).reshape(-1) for i, j in powers if i + j <= degrees[-1]}
     for degree in degrees:
         distance = np.sqrt(((values - guess) ** 2).sum(1))
         scale = max(3.0, 2.5 * 1.4826 * float(np.median(distance)))
         weight = (distance < scale) * (1 - (distance / scale) ** 2)
-        terms = surface(ys, xs, degree).reshape(len(values), -1)
+        terms = np.stack([term for (i, j), term in known.items() if i + j <= degree], -1)
         weighted = terms * weight[:, None]
         ridge = 1e-4 * max(1.0, float(weight.sum())) * np.eye(terms.shape[1], dtype=np.float32)
         factors = np.linalg.solve(weighted.T @ terms + ridge, weighted.T @ values)

@@ -58,7 +58,7 @@ def serve(guard: Guard, listener: socket.socket, studio: Studio) -> int:
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens. UserError: the port is taken."""
-    listener = socket.socket()
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

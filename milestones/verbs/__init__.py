@@ -7,6 +7,7 @@ VERBS = {
     "resume": "go on with a run that was stopped, to the same bits",
     "score": "measure a run again, on its test data or on yours",
     "use": "give a run pictures or rows of your own",
+    "serve": "a run behind HTTP: answers files and JSON, many questions by one forward pass",
     "play": "let a run act in its world: watch it, film it, or play the same world yourself; a board game against it",
     "match": "runs and fixed opponents in a board game against each other: Elo with intervals, every game kept",
     "say": "a text to sound, by espeak-ng: say out.wav three hundred and four",

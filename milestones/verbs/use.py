@@ -73,9 +73,8 @@ def run(args: argparse.Namespace) -> int:
         say(f"answers where it is at least {needed:.2f} % sure: {share:.0f} % of the validation examples, "
             f"of which at most {args.at_error:g} % were wrong")  # fmt: skip
     if args.json:
-        plain = [{"input": name, **{key: item.plain() for key, item in found.items()}}
-                 for name, found in zip(names, answers, strict=True)]  # fmt: skip
-        answer(args, {"run": str(trained.folder), "answers": plain}, "")
+        listed = [{"input": name, **plain(found)} for name, found in zip(names, answers, strict=True)]
+        answer(args, {"run": str(trained.folder), "answers": listed}, "")
         return 0
     first = [next(iter(found.values())) for found in answers]
     if not sys.stdout.isatty() and all(isinstance(item, Text) for item in first):
@@ -96,6 +95,11 @@ def written(pieces: Iterable[str]) -> int:
         say("interrupted")
         return 130
     return 0
+
+
+def plain(found: Mapping[str, Any]) -> dict[str, Any]:
+    """An answer for JSON."""
+    return {key: item.plain() for key, item in found.items()}
 
 
 def bare(found: Mapping[str, Any]) -> Iterator[str]:
