@@ -40,10 +40,11 @@ def pinned() -> dict[str, str]:
 def licence(name: str) -> str:
     """As the package's metadata has it: an SPDX expression, a short name, else what its classifiers say; "" unknown."""
     about = metadata.metadata(name)
-    for key in ("License-Expression", "License"):
-        word = str(about.get(key) or "").strip()
-        if word and word.lower() != "unknown" and "\n" not in word and len(word) <= LONGEST:
-            return word
+    if expression := about.get("License-Expression"):
+        return str(expression)
+    word = str(about.get("License") or "").strip()
+    if word and word.lower() != "unknown" and "\n" not in word and len(word) <= LONGEST:
+        return word
     said = [line.split(" :: ")[-1] for line in about.get_all("Classifier") or [] if line.startswith("License ::")]
     return " AND ".join(sorted(set(said) - {"OSI Approved"}))
 

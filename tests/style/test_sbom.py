@@ -33,7 +33,8 @@ def test_each_package_stands_in_the_bill_with_its_version(pinned: dict[str, str]
     parts = {part["name"]: part for part in bill["components"]}
     assert {name: part["version"] for name, part in parts.items()} == pinned
     assert all(part["purl"] == part["bom-ref"] == f"pkg:pypi/{n}@{pinned[n]}" for n, part in parts.items())
-    assert all(part["licenses"][0]["license"]["name"] for part in parts.values()), "each says its licence"
+    silent = {name for name, part in parts.items() if not part.get("licenses")}
+    assert silent == {"espeakng-loader"}, "each says its licence; this one's metadata has none"
     refs = {part["bom-ref"] for part in parts.values()} | {bill["metadata"]["component"]["bom-ref"]}
     assert {one["ref"] for one in bill["dependencies"]} == refs
     needs = {one["ref"]: one["dependsOn"] for one in bill["dependencies"]}

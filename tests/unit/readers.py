@@ -43,6 +43,7 @@ class Reader(NamedTuple):
     reads: Callable[[Path], Reads]  # given a folder in which it may write its input
     refused: tuple[type[Exception], ...] = (UserError,)
     seldom: bool = False  # hardly any damaged input is whole, or hardly any is refused
+    needs: str = ""  # what an extra installs
 
 
 def filed(name: str, call: Callable[[Path], object]) -> Callable[[Path], Reads]:
@@ -371,13 +372,14 @@ READERS = {
     "films": Reader(films, lambda folder: lambda content: str(Video.decoded(content, "x.webp"))),
     "wav": Reader(wave, lambda folder: hear),
     "flac and ogg": Reader(
-        packed_sound, lambda folder: lambda content: str(Audio.decoded(content, "x.flac")), seldom=True),
+        packed_sound, lambda folder: lambda content: str(Audio.decoded(content, "x.flac")), seldom=True,
+        needs="soundfile"),
     "CSV": Reader(tables, filed("x.csv", rows)),
     "JSON lines": Reader(lambda: [b'{"a": 1, "b": "x"}\n{"a": null, "c": [1]}\n', {"a": 1, "b": [2, {"c": 3}]}],
                          filed("x.jsonl", rows)),
-    "Parquet": Reader(parquet, filed("x.parquet", sheet), seldom=True),
+    "Parquet": Reader(parquet, filed("x.parquet", sheet), seldom=True, needs="pyarrow"),
     "SGF": Reader(games, lambda folder: board),
-    "GTP": Reader(talk, engine),  # its refusals are added below
+    "GTP": Reader(talk, engine, needs="numba"),  # its refusals are added below
     "IDX": Reader(idx_bytes, filed("x-idx3-ubyte", arrays.idx)),
     "IDX in gzip": Reader(lambda: [gzip.compress(one) for one in idx_bytes() if isinstance(one, bytes)],
                           filed("x-idx3-ubyte.gz", arrays.idx)),

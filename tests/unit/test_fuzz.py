@@ -41,9 +41,9 @@ def guard() -> damaged.Guard:
 @pytest.mark.parametrize("name", READERS)
 def test_damaged_inputs(name: str, tmp_path: Path, guard: damaged.Guard) -> None:
     """A result or a refusal, within 2 s, and nothing written, started or connected elsewhere."""
-    if name == "GTP":
-        pytest.importorskip("numba", reason='Rules need an extra: pip install "milestones[games]"')
     reader = READERS[name]
+    if reader.needs:
+        pytest.importorskip(reader.needs, reason='Some readers need extras: pip install "milestones[all]"')
     reads = reader.reads(tmp_path)
     for one in reader.originals():
         content = one if isinstance(one, bytes) else json.dumps(one).encode()
