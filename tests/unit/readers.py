@@ -209,7 +209,7 @@ def archives() -> list[Original]:
                         test_y=np.array(["a", "b"]))  # fmt: skip
     few = {"image": rng.integers(0, 255, (3, 4, 4), np.uint8), "label": np.arange(3)}
     return [npz_bytes(**few), stream.getvalue(), npz_bytes(x=rng.random((3, 5, 2)), y=np.arange(3)),
-            npz_bytes(signal=rng.random((2, 3, 8)), rate_hz=100.0, label=np.arange(2), channels=list("xyz"))]  # fmt: skip
+            npz_bytes(signal=rng.random((2, 3, 8)), rate_hz=100.0, label=[0, 1], channels=list("xyz"))]  # fmt: skip
 
 
 def each_archive(path: Path) -> None:
