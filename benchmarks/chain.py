@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-import shlex
 import statistics
 import subprocess
 import sys
@@ -142,8 +141,14 @@ def piped(runs: Path, sound: Any, to: str) -> Value:
     hear, turn = [*here, "use", "speech-1", str(talk), *more], [*here, "use", "translator-1", "--to", to, *more]
     heard = subprocess.run(hear, capture_output=True, check=True, cwd=ROOT).stdout
     turned = subprocess.run(turn, input=heard, capture_output=True, check=True, cwd=ROOT).stdout
-    line = " | ".join(map(shlex.join, (hear, turn, [*here, "say", str(out), "--language", to])))
-    subprocess.run(line, shell=True, capture_output=True, check=True, cwd=ROOT)
+    children: list[Any] = []
+    said = None  # by the command before
+    for command in (hear, turn, [*here, "say", str(out), "--language", to]):
+        children = [*children, subprocess.Popen(command, stdin=said, stdout=subprocess.PIPE, cwd=ROOT)]
+        said = children[-1].stdout
+    children[-1].communicate()
+    if any(child.wait() for child in children):
+        raise ChildProcessError("one of the three commands failed")
     from milestones.media import Audio
 
     return {"heard": heard.decode().strip(), "translated": turned.decode().strip(),

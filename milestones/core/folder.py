@@ -90,13 +90,15 @@ def read_object(path: Path) -> dict[str, Any]:
     def refuse(got: str) -> UserError:
         return UserError(f"a readable {path.name} in {path.parent}", got, "Restore the file or train again")
 
-    def no_constant(word: str) -> float:
-        raise ValueError(f"the number {word}")
+    def finite(word: str) -> float:
+        if math.isfinite(number := float(word)):
+            return number
+        raise ValueError(f"the number {word[:20]}")
 
     try:
         if path.stat().st_size > LARGEST_JSON:
             raise refuse(f"{path.stat().st_size:,} bytes, more than {LARGEST_JSON:,}")
-        content = json.loads(path.read_bytes(), parse_constant=no_constant)
+        content = json.loads(path.read_bytes(), parse_constant=finite, parse_float=finite)
     except FileNotFoundError:
         raise refuse("no such file") from None
     except (ValueError, RecursionError, OSError) as problem:
@@ -168,9 +170,7 @@ def read_weights(path: Path, like: Mapping[str, Tensor] | None = None, who: str 
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as problem:
-        raise UserError(
-            f"a whole safetensors file {path}", str(problem)[:120], "Restore the file or train again", who
-        ) from None
+        raise UserError(f"a whole safetensors file {path}", str(problem)[:120], "Restore the file", who) from None
     for name, tensor in tensors.items():
         if like is not None and tensor.dtype != like[name].dtype:
             raise UserError(f"{name} of type {like[name].dtype} in {path}", str(tensor.dtype), do, who)
@@ -191,8 +191,7 @@ def held(folder: Path) -> Generator[None]:
         if not grab(file):
             file.seek(0)
             owner = file.read(200).strip() or "another process"
-            minutes = (time.time() - path.stat().st_mtime) / 60
-            got = f"a lock held by {owner} for {minutes:.0f} min"
+            got = f"a lock held by {owner} for {max(0.0, time.time() - path.stat().st_mtime) / 60:.0f} min"
             raise UserError(f"the run folder {folder} for this process alone", got, "Wait for it or stop it") from None
         with contextlib.suppress(OSError):  # a full disk leaves the owner unnamed; the lock holds all the same
             os.ftruncate(file.fileno(), 0)

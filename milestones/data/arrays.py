@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import zipfile
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core.errors import UserError
+from ..media.npz import arrays_in
 from .fetch import IDX, LARGEST
 
 USPS_COUNTS = (7291, 2007)
@@ -74,16 +74,7 @@ def idx_folder(folder: Path) -> dict[str, Stack]:
 
 def npz(path: Path) -> dict[str, Stack]:
     """The stacks by split ("" where the archive has none) of a .npz."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(item.file_size for item in archive.infolist())
-        if size > LARGEST:
-            raise UserError(f"at most {LARGEST:,} bytes of arrays", f"{size:,} in {path}", "Take a sample")
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name.lower(): archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError) as problem:
-        reason = "it holds Python objects" if "pickle" in str(problem).lower() else str(problem) or "damaged"
-        raise UserError(NPZ, f"{path} ({reason})", "Save it again with numpy.savez") from None
+    arrays = arrays_in(path, NPZ)
     found: dict[str, Stack] = {}
     for split, word in (("", ""), ("train", "train"), ("valid", "valid"), ("valid", "val"), ("test", "test")):
         image = _first(arrays, word, ("image", "images", "x"))

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.errors import UserError
 from ..core.source import Choice
-from ..media.sheet import SPLIT_COLUMNS, SPLIT_WORDS, column, sheet
+from ..media.sheet import SPLIT_COLUMNS, SPLIT_WORDS, column, is_named, sheet
 from ..media.utf8 import utf8
 from .kinds import CAPTION_COLUMNS, FILE_COLUMNS, captions_in
 from .listing import content_keys, decoded
@@ -102,7 +102,7 @@ def _gathered(file: Path, rows: Rows) -> Captions:
     folders = [file.parent, file.parent / "images", file.parent.parent / file.stem.rpartition("_")[2]]
     wrong: dict[str, list[str]] = {"missing": [], "empty": [], "long": [], "split": []}
     for where, name, said, split in rows:
-        path = next((folder / name for folder in folders if name and (folder / name).is_file()), None)
+        path = next((folder / name for folder in folders if name and is_named(folder / name)), None)
         texts = [str(one).strip() for one in said if one is not None and split_words(str(one))]
         if path is None:
             wrong["missing"].append(f"{name or 'no name'} ({where})")

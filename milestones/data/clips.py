@@ -20,7 +20,7 @@ from ..core.source import Data, Facts, Place, keyed
 from ..media import Image, Video
 from ..media.files import in_order
 from ..media.film import SUFFIXES as FILMS
-from ..media.sheet import LABEL_COLUMNS, SPLIT_COLUMNS, SPLIT_WORDS, column, sheet
+from ..media.sheet import LABEL_COLUMNS, SPLIT_COLUMNS, SPLIT_WORDS, column, is_named, sheet
 from .kinds import CLIP_COLUMNS, FRAME_COLUMNS, PICTURES, TABLES
 from .listing import entries, ordered, subfolders
 from .moving import DEEDS, SIDE, drawn, scripts
@@ -221,7 +221,11 @@ def _read(table: Path, film: Path | None, split: str, target: str, found: dict[P
         where, said = f"{table} line {line}", str(rows.columns[label][i] or "").strip()
         name = film or table.parent / str(rows.columns[file][i] or "")
         word = str(rows.columns[part][i] or "").strip().lower() if part else split
-        there = name.is_file() if name.suffix.lower() in FILMS else name.is_dir() and (film or name != table.parent)
+        there = (
+            is_named(name)
+            if name.suffix.lower() in FILMS
+            else is_named(name, folder=True) and (film or name != table.parent)
+        )
         if not there:
             lacking.setdefault(name, where)
         elif not said:

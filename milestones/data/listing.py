@@ -16,7 +16,7 @@ import numpy as np
 
 from ..core.errors import UserError, nearest
 from ..media.image import SUFFIXES, scaled
-from ..media.sheet import LABEL_COLUMNS, SPLIT_COLUMNS, SPLIT_WORDS, column, sheet
+from ..media.sheet import LABEL_COLUMNS, SPLIT_COLUMNS, SPLIT_WORDS, column, is_named, sheet
 from .kinds import FILE_COLUMNS
 
 FEWEST = 3  # examples of a class: one each for train, valid and test
@@ -196,7 +196,7 @@ def _table(path: Path, target: str) -> Listing:
         elif split and where not in SPLIT_WORDS:
             got = f"{where!r} in {path} line {line}"
             found.problems.append(UserError("train, valid or test as split", got, "Correct the line", "data"))
-        elif not value or not picture.is_file():
+        elif not value or not is_named(picture):
             missing.append(f"{picture} (line {line})")
         else:
             found.add(picture, text, SPLIT_WORDS.get(where, ""))

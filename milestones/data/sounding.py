@@ -43,12 +43,14 @@ def cells_of(line: str) -> list[str]:
 
 def sound_at(folder: Path, name: str) -> Path:
     """The recording that a manifest names: beside it, in one of its folders for sounds, with its suffix or without."""
+    from ..media.sheet import is_named
+
     path = folder / name
-    if path.exists() and not path.is_dir():
+    if is_named(path):
         return path
     places = [folder / inner / word for inner in (".", "wavs", "clips", "audio")
               for word in ([name] if is_sound(name) else [name + ".wav", name + ".flac", name])]  # fmt: skip
-    return next((place for place in places if place.is_file()), path)
+    return next((place for place in places if is_named(place)), path)
 
 
 def sounding(path: Path) -> str:

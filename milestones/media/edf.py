@@ -18,6 +18,9 @@ FIELDS = (("label", 16), ("transducer", 80), ("unit", 8), ("low", 8), ("high", 8
           ("digital_high", 8), ("filter", 80), ("count", 8), ("reserved", 32))  # fmt: skip
 
 
+LIMITS = ("low", "high", "digital_low", "digital_high")
+
+
 class Event(NamedTuple):
     """Something that was noted while recording."""
 
@@ -51,11 +54,15 @@ def edf(path: str | Path) -> Signals:
             rest = file.read(256 * count)
             records = _number(head[236:244], "records", path)
             seconds = float(head[244:252].decode("latin-1").strip() or "nan")
-            if len(rest) < 256 * count or count < 1 or not (seconds > 0 or _whole_notes(rest, count)):
+            real = 0 < seconds <= LARGEST or (seconds == 0 and _whole_notes(rest, count))
+            if len(rest) < 256 * count or count < 1 or not real:
                 raise UserError("a whole EDF header", f"{path}, cut off or without signals", "Export it again", "data")
             info = _fields(rest, count)
             each = [_number(text.encode(), "samples of a record", path) for text in info["count"]]
+            limits = [[float(text) for text in info[name]] for name in LIMITS]
             frame = 2 * sum(each)
+            if min(each) < 0 or not all(abs(value) <= LARGEST for values in limits for value in values):
+                raise ValueError  # also for NaN
             if frame == 0 or frame * max(records, 0) > LARGEST:
                 raise UserError(f"an EDF file of at most {LARGEST:,} bytes", f"more in {path}", "Cut it", "data")
             there = (size - 256 * (count + 1)) // frame
@@ -83,7 +90,7 @@ def edf(path: str | Path) -> Signals:
     kept = [k for k in used if each[k] == most]
     signal = np.empty((len(kept), records * most), np.float32)
     for row, k in enumerate(kept):
-        low, high, below, above = (float(info[n][k]) for n in ("low", "high", "digital_low", "digital_high"))
+        low, high, below, above = (values[k] for values in limits)
         if above == below:
             got = f"{below:g} and {above:g} for {info['label'][k]} in {path}"
             raise UserError("two different digital limits of an EDF signal", got, "Export it again", "data")
@@ -127,7 +134,7 @@ def _annotations(signals: list[np.ndarray]) -> tuple[list[Event], list[float]]:
             content = record.astype("<i2").tobytes()
             first = True
             for entry in content.split(b"\0"):
-                match = re.match(rb"([+-]\d+(?:\.\d*)?)(?:\x15(\d+(?:\.\d*)?))?\x14", entry)
+                match = re.match(rb"([+-]\d{1,12}(?:\.\d*)?)(?:\x15(\d{1,12}(?:\.\d*)?))?\x14", entry)
                 if not match:
                     continue
                 texts = entry[match.end() :].decode("utf-8", "replace").split("\x14")

@@ -78,12 +78,12 @@ class Video:
                 picture.seek(k)
                 frames.append(np.asarray(picture.convert("RGB")))
                 spent += float(picture.info.get("duration", 100))
+            stack = np.stack(frames)  # not of one size in a damaged film
         except UserError:
             raise
         except Exception as problem:  # decoders raise nearly anything on hostile headers
             got = f"{name}, which is none or damaged ({str(problem)[:60]})"
             raise UserError(FILM, got, "Save the film again") from None
-        stack = np.stack(frames)
         if (stack[..., :1] == stack).all():
             stack = np.ascontiguousarray(stack[..., 0])
         values, saliency = _told(picture.info.get("xmp", b""), len(stack))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import numpy as np
 
 from ..core.errors import UserError, nearest
 from .edf import Event, edf
+from .npz import arrays_in
 from .records import as_json, finite
 
 SUFFIXES = frozenset((".edf", ".npz"))
@@ -69,11 +68,7 @@ class Recording:
 
 def _npz(file: Path) -> Recording:
     """Trials in an .npz: signal "N C T" or "C T", rate_hz; where they are there label "N", channels, subject, split."""
-    try:
-        with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            held = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
-        raise UserError(NPZ, f"{file}, which is none, or damaged", "Save it again with numpy.savez", "data") from None
+    held = arrays_in(file, NPZ, "data")
     lacking = [name for name in ("signal", "rate_hz") if name not in held]
     if lacking:
         got = f"only {', '.join(held) or 'nothing'} in {file}"
@@ -86,6 +81,8 @@ def _npz(file: Path) -> Recording:
     if labels.shape not in ((0,), signal.shape[:1]):
         got = f"{' x '.join(map(str, labels.shape))} labels for {len(signal)} trials in {file}"
         raise UserError("a label for each trial", got, "Give each trial one label", "data")
+    with np.errstate(over="ignore"):  # what is too large for float32 is infinite then
+        signal = signal.astype(np.float32)
     if not np.isfinite(signal).all():
         i, c, _ = np.argwhere(~np.isfinite(signal))[0]
         got = f"none in trial {i + 1}, channel {c + 1} of {file}"
@@ -99,5 +96,5 @@ def _npz(file: Path) -> Recording:
         got = f"{len(names)} for {signal.shape[1]} in {file}"
         raise UserError("a name for each channel", got, "Correct channels", "data")
     subject, split = (str(held[name]) if name in held else "" for name in ("subject", "split"))
-    return Recording(signal.astype(np.float32), float(rate.reshape(-1)[0]), names, tuple(map(str, labels.tolist())),
+    return Recording(signal, float(rate.reshape(-1)[0]), names, tuple(map(str, labels.tolist())),
                      subject=subject, split=split.lower())  # fmt: skip

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import UserError, nearest
+from .npz import arrays_in
 from .records import as_json, finite
 from .sheet import LABEL_COLUMNS, MISSING, SPLIT_COLUMNS, SPLIT_WORDS, Sheet, column, sheet
 from .utf8 import utf8
@@ -20,7 +19,7 @@ from .utf8 import utf8
 SUFFIXES = (".ts", ".npz", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 IDS = ("series", "series_id", "sequence", "sequence_id", "recording", "trial", "id")  # which rows are one series
 TIMES = ("time", "t", "step", "timestamp", "frame")
-LARGEST = 2_000_000_000  # bytes of arrays
+GREATEST = float(np.finfo(np.float32).max)
 NPZ = "a .npz with x (series x steps x channels) and y, or train_x, train_y, test_x and test_y"
 
 
@@ -76,12 +75,12 @@ def recorded(path: str | Path, target: str = "") -> tuple[list[Series], list[Use
 
 
 def _number(cell: object) -> float:
-    """The cell as a number, NaN where it is empty. ValueError: none, or infinite."""
+    """The cell as a number, NaN where it is empty. ValueError: none, or none that float32 can hold."""
     text = "" if cell is None else str(cell).strip()
     if text.lower() in MISSING:
         return np.nan
     value = float(text)
-    if value in (np.inf, -np.inf):
+    if abs(value) > GREATEST:
         raise ValueError
     return value
 
@@ -146,16 +145,7 @@ def _cut(values: np.ndarray, channels: tuple[str, ...], label: str, split: str, 
 
 
 def _npz(path: Path) -> list[Series]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(item.file_size for item in archive.infolist())
-        if size > LARGEST:
-            raise UserError(f"at most {LARGEST:,} bytes of arrays", f"{size:,} in {path}", "Take a sample", "data")
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name.lower(): archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError) as problem:
-        reason = "it holds Python objects" if "pickle" in str(problem).lower() else str(problem) or "damaged"
-        raise UserError(NPZ, f"{path} ({reason})", "Save it again with numpy.savez", "data") from None
+    arrays = arrays_in(path, NPZ, "data")
     names = arrays.get("channels")
     found: list[Series] = []
     for split in ("", *SPLIT_WORDS):
@@ -172,7 +162,7 @@ def _npz(path: Path) -> list[Series]:
         if length is not None and (length.shape != (len(x),) or length.dtype.kind not in "iu"):
             got = f"{length.shape} of {length.dtype} in {path}"
             raise UserError(f"a length for each of {len(x)} series", got, "Leave it out", "data")
-        if np.isinf(x).any():
+        if (np.abs(x) > GREATEST).any():
             raise UserError("finite values, NaN where one is missing", f"infinity in {path}", "Clean it", "data")
         fits = names is not None and names.shape == (x.shape[2],)
         channels = tuple(map(str, names)) if fits else tuple(f"channel {k + 1}" for k in range(x.shape[2]))

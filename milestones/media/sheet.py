@@ -71,6 +71,14 @@ def header(path: Path) -> list[str]:
         return []
 
 
+def is_named(path: Path, folder: bool = False) -> bool:
+    """Whether there is a file (a folder) of a name that a cell holds. One that is too long for a name is none."""
+    try:
+        return path.is_dir() if folder else path.is_file()
+    except OSError:
+        return False
+
+
 def column(names: Iterable[str], wanted: Iterable[str]) -> str:
     """The column that is called by one of the wanted words, in any case, by the earliest of them; "" if there is
     none."""
@@ -89,7 +97,7 @@ def head(path: Path, rows: int = 50) -> dict[str, list[str]]:
         names, *cells = csv.reader(lines, delimiter=_delimiter(lines[0], path))
         cells = [row for row in cells[: min(rows, max(1, len(cells) - 1))] if len(row) == len(names)]
         return {name.strip(): list(column) for name, column in zip(names, zip(*cells, strict=True), strict=False)}
-    except (csv.Error, ValueError, LookupError, AttributeError, RecursionError):
+    except (csv.Error, ValueError, LookupError, AttributeError, TypeError, RecursionError):
         return {}
 
 
@@ -184,8 +192,8 @@ def _parquet(path: Path) -> Sheet:
         if file.metadata.num_rows * file.metadata.num_columns > CELLS:
             raise UserError(f"a table of at most {CELLS:,} cells", f"more in {path}", "Take a sample of its rows")
         table = file.read()
+        columns = {name: table[name].to_pylist() for name in table.column_names}
     except (pyarrow.ArrowException, OSError, ValueError) as problem:
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise UserError("a Parquet file", f"{path} ({reason})", "Write it again") from None
-    return Sheet(path, {name: table[name].to_pylist() for name in table.column_names},
-                 list(range(1, table.num_rows + 1)))  # fmt: skip
+    return Sheet(path, columns, list(range(1, table.num_rows + 1)))

@@ -177,12 +177,12 @@ def state(folder: Path, status: Mapping[str, Any]) -> str:
 
 def alive(folder: Path, updated: float) -> bool:
     """Whether a process works on the folder: it said so a moment ago, or the one that holds its lock is there."""
-    if time.time() - updated < LIVE_SECONDS:
+    if abs(time.time() - updated) < LIVE_SECONDS:  # a clock that was set back tells of the future
         return True
     pid = owner(folder)
     if not pid:
         with contextlib.suppress(OSError):
-            return time.time() - folder.stat().st_mtime < LIVE_SECONDS
+            return abs(time.time() - folder.stat().st_mtime) < LIVE_SECONDS
         return False
     try:
         os.kill(pid, 0)

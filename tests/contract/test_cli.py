@@ -257,11 +257,15 @@ def test_words_by_api_and_by_process(here: Path) -> None:
     assert json.loads(good.stdout)["runs"][0]["run"] == "lenet-1"
     narrow = run("use", "lenet-1", "digit.png", PYTHONIOENCODING="ascii", LC_ALL="C", PYTHONUTF8="0")
     assert narrow.returncode == 0, narrow.stderr
-    closed = subprocess.run(
-        f"{sys.executable} -m milestones --help | head -n 1", shell=True, capture_output=True, text=True, check=False,
+    closed = subprocess.Popen(
+        [sys.executable, "-m", "milestones", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         cwd=here, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )  # fmt: skip
-    assert closed.stderr == ""
+    assert closed.stdout and closed.stderr and closed.stdout.readline()
+    closed.stdout.close()  # as `head -n 1` does
+    assert closed.stderr.read() == ""
+    closed.wait()
+    closed.stderr.close()
 
 
 # Data

@@ -168,6 +168,9 @@ HARMS: dict[str, tuple[Harm, str]] = {
     "facts of 100 MB": (sparse("facts.json", 100_000_000), "100,000,000 bytes, more than"),
     "facts deep": (write("facts.json", b'{"format": 1, "a": ' + b'{"a":' * 200_000 + b"1" + b"}" * 200_001), "no valid JSON"),
     "facts with NaN": (lambda run: edit("facts.json", mean=float("nan"))(run), "the number NaN"),
+    "facts with a number beyond all bounds": (write("facts.json", b'{"format": 1, "mean": 1e999}'), "the number 1e999"),
+    "facts with a number of many digits and a point": (write("facts.json", b'{"format": 1, "mean": ' + b"9" * 400 + b".5}"), "the number 99999999999999999999"),
+    "config with infinity": (write("config.json", b'{"format": 1, "system": "lenet", "config": {"lr": -Infinity}}'), "the number -Infinity"),
     "facts with a number of a million figures": (write("facts.json", b'{"format": 1, "mean": ' + b"9" * 1_000_000 + b"}"), "no valid JSON"),
     # what config names
     "another module": (edit("config.json", system="os"), "a run of a page of the catalog"),

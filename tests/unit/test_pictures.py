@@ -278,7 +278,7 @@ def test_bad_npz(tmp_path: Path, arrays: dict, words: str) -> None:
 
 def test_an_npz_that_would_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez_compressed(tmp_path / "a.npz", image=np.zeros((999, 40, 40)), label=np.zeros(999, int))
-    monkeypatch.setattr("milestones.data.arrays.LARGEST", 1_000_000)
+    monkeypatch.setattr("milestones.media.npz.LARGEST", 1_000_000)
     with pytest.raises(UserError, match=r"at most 1,000,000 bytes of arrays, got 12,79.*Take a sample"):
         pictures(place(tmp_path / "a.npz"))
 

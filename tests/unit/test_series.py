@@ -217,7 +217,7 @@ def test_arrays_that_are_wrong(tmp_path: Path) -> None:
 
 
 def test_arrays_too_large_are_refused_before_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("milestones.media.series.LARGEST", 100)
+    monkeypatch.setattr("milestones.media.npz.LARGEST", 100)
     np.savez(tmp_path / "made.npz", x=np.zeros((9, 4, 2)), y=np.arange(9))
     assert "at most 100 bytes of arrays, got" in raised(tmp_path / "made.npz")
 

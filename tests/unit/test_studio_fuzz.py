@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import random
-import signal
 import struct
 import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image as Pillow
+from unit import damaged
+from unit.damaged import changed
 
 from milestones.core import folder as core
 from milestones.core.errors import UserError
@@ -27,122 +26,19 @@ from milestones.media.sheet import header, sheet
 from milestones.report import files
 from milestones.studio import collection, frames, library, unpack
 
-SEED = 1986
 COUNT = 5000
 SLOW = 1.0  # seconds of the processor for one input of a few hundred bytes
-STUCK = 30.0  # seconds by the clock: it hangs
 REFUSED = (UserError, frames.Malformed)
-NUMBERS = (0, 1, 127, 128, 255, 256, 32767, 32768, 65535, 2**31 - 1, 2**31, 2**32 - 1)
-WORDS = (b"", b"\0", b"\xff\xfe", b"\xed\xa0\x80", b"-1", b"1e999", b"NaN", b"9" * 5000, b"null", b'"', b"\\",
-         b"\\ud800", b"\r", b"\n", b"[" * 3000, b'{"a":' * 1500, b",", b";", b"(", b")")  # fmt: skip
-VALUES = (None, True, -1, 0.5, 2**70, 10**400, 1e308, float("nan"), float("inf"), "", "\ud800", "\0", "x" * 3000, [],
-          {}, [[]], {"a": []}, [None], "../x", "<script>")  # fmt: skip
-
-
-class Stuck(BaseException):
-    """An input that takes too long; not an Exception, which readers may catch."""
-
-
-def stop(*_: object) -> None:
-    raise Stuck
-
-
-@contextmanager
-def limited() -> Iterator[None]:
-    """Ends what hangs, where the system has timers."""
-    if not hasattr(signal, "setitimer"):
-        yield
-        return
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, STUCK)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def mutated(chance: random.Random, content: bytes, other: bytes) -> bytes:
-    """The content with one to four damages of the usual kinds; `other` is spliced in now and then."""
-    made = bytearray(content)
-    for _ in range(chance.randint(1, 4)):
-        at = chance.randrange(len(made) + 1)
-        kind = chance.randrange(9)
-        if kind == 0 and at < len(made):
-            made[at] ^= 1 << chance.randrange(8)
-        elif kind == 1 and at < len(made):
-            made[at] = chance.choice((0, 1, 0x7F, 0x80, 0xFE, 0xFF, chance.randrange(256)))
-        elif kind == 2:
-            size, order = chance.choice((2, 4)), chance.choice(("little", "big"))
-            number = chance.choice(NUMBERS) % 256**size
-            made[at : at + size] = number.to_bytes(size, order)  # type: ignore[arg-type]
-        elif kind == 3:
-            del made[at : at + chance.choice((1, 2, 4, 16, 100))]
-        elif kind == 4:
-            piece = made[at : at + chance.choice((1, 4, 16, 64))]
-            made[at:at] = piece * chance.choice((1, 2, 50))
-        elif kind == 5:
-            made[at:at] = chance.randbytes(chance.choice((1, 4, 32)))
-        elif kind == 6 and chance.random() < 0.3:
-            del made[at:]
-        elif kind == 7:
-            made[at:] = other[chance.randrange(len(other)) :] if chance.random() < 0.3 else made[at:]
-        else:
-            made[at : at + chance.choice((0, 0, 1, 3))] = chance.choice(WORDS)
-    return bytes(made)
-
-
-def changed(chance: random.Random, value: Any, depth: int = 0) -> Any:
-    """The JSON value with one place replaced by another kind of value, at times nested deeply."""
-    if isinstance(value, dict) and value and chance.random() < 0.9 - 0.1 * depth:
-        name = chance.choice(list(value))
-        if chance.random() < 0.1:
-            return {key: item for key, item in value.items() if key != name}
-        return {**value, name: changed(chance, value[name], depth + 1)}
-    if isinstance(value, list) and value and chance.random() < 0.7:
-        at = chance.randrange(len(value))
-        return [*value[:at], changed(chance, value[at], depth + 1), *value[at + 1 :]]
-    found = chance.choice(VALUES)
-    for _ in range(chance.choice((0, 0, 0, 0, 0, 0, 100, 400))):
-        found = [found] if chance.random() < 0.5 else {"a": found}
-    return found
 
 
 def inputs(*originals: bytes | dict[str, Any], count: int = COUNT) -> Iterator[tuple[int, bytes]]:
-    """(seed, bytes) of damaged originals, in turn; JSON is damaged in its bytes or in its values."""
-    plain = [each if isinstance(each, bytes) else json.dumps(each).encode() for each in originals]
-    for number in range(count):
-        chance = random.Random(SEED * COUNT + number)
-        original = originals[number % len(originals)]
-        if isinstance(original, dict) and number // len(originals) % 2:
-            for _ in range(chance.randint(1, 3)):
-                original = changed(chance, original) if isinstance(original, dict) else original
-            yield number, json.dumps(original).encode()
-        else:
-            yield number, mutated(chance, plain[number % len(originals)], chance.choice(plain))
+    return damaged.inputs(*originals, count=count, seed=damaged.SEED * COUNT)
 
 
 def survived(call: Callable[[bytes], object], given: Iterator[tuple[int, bytes]]) -> None:
-    """Fails at the first input that neither gives a result nor is refused, or that takes long. Some are refused, and
-    some are not: else nothing was tested."""
-    results = refusals = 0
-    for number, content in given:
-        took = math.inf
-        for _ in range(2):  # what is slow is so again; a collection of garbage falls into one of two
-            began = time.process_time()
-            try:
-                with limited():
-                    call(content)
-                results += 1
-            except REFUSED:
-                refusals += 1
-            except (Exception, Stuck) as problem:
-                pytest.fail(f"seed {number}: {type(problem).__name__}: {str(problem)[:200]}; input {content[:2000]!r}")
-            took = min(took, time.process_time() - began)
-            if took < SLOW:
-                break
-        assert took < SLOW, f"seed {number}: {took:.1f} s; input {content[:2000]!r}"
-    assert results and refusals, (results, refusals)
+    told, _, wrong = damaged.met(call, given, REFUSED, SLOW)
+    assert not wrong, "\n".join(wrong)
+    assert told["results"] and told["refusals"], told
 
 
 def sendable(value: object) -> None:
