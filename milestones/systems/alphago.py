@@ -202,13 +202,14 @@ def value_loss(model: Value, batch: Ended) -> dict[str, Tensor]:
 
 def reinforce(knobs: Knobs, model: AlphaGo, game: Stones, run: Run) -> None:
     """Moves of games that were won become likelier, against selves of before (Williams 1992)."""
-    actor, device, count = model.actor, run.place.device, knobs.reinforce_games
+    actor, device, place = model.actor, run.place.device, run.place
+    count = max(2, knobs.reinforce_games // place.of)  # each process plays its own
     actor.load_state_dict(model.policy.state_dict())
     selves = nn.ModuleList(copy.deepcopy(actor) for _ in range(knobs.selves))
     optimizer = torch.optim.Adam(actor.parameters(), knobs.reinforce_lr, fused=True)
     for step in run.steps(knobs.reinforce_steps, "reinforce", model=actor, optimizer=optimizer, selves=selves):
         both = [partial(said, net, game) for net in (actor, selves[int(torch.randint(len(selves), ()))])]
-        found = duel(game, *both, count, key(run.place.seed, "reinforce", step))
+        found = duel(game, *both, count, key(place.seed, "reinforce", step) + place.rank)
         planes, legal, move, result, colour = (torch.from_numpy(field).to(device) for field in (
             game.planes(found.states), found.legal, found.move, found.result, game.mover(found.states)))  # fmt: skip
         usual = torch.stack([result[colour == k].mean() for k in (0, 1)])
@@ -218,6 +219,7 @@ def reinforce(knobs: Knobs, model: AlphaGo, game: Stones, run: Run) -> None:
         loss = -(chance * (result - usual[colour])).sum() / count
         optimizer.zero_grad()
         loss.backward()
+        run.average(actor)
         optimizer.step()
         if step % knobs.join == knobs.join - 1:
             selves[step // knobs.join % len(selves)].load_state_dict(actor.state_dict())

@@ -23,12 +23,13 @@ import torch.distributed as dist
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
-from ..core.clock import Clock
+from ..core.clock import SAVE_SECONDS, Clock
 from ..core.errors import UserError
 from ..core.folder import inside, read_json, write_whole
 from ..core.plan import Plan, read_plan
 from ..core.run import Run, Shown
 from ..core.state import Stateful
+from ..parts.policy import Standard
 from .words import rank
 
 SECONDS = 300.0  # that a process waits for the others: one may read data, or measure, for so long
@@ -226,7 +227,7 @@ class Shared(Run):
         for part in state.values():
             if isinstance(part, nn.Module):
                 self.peers.equal(part)
-        self._kept, self._next, self._save_at, self._running = state, 0, time.monotonic() + 15.0, []
+        self._kept, self._next, self._save_at, self._running = state, 0, time.monotonic() + SAVE_SECONDS, []
         begun = False
         for step in super().steps(total, stage, **state):
             self._calls = 0
@@ -239,12 +240,13 @@ class Shared(Run):
     @torch.no_grad()
     def average(self, model: nn.Module) -> None:
         """The gradients of `model` become their means over all processes, and so do the running statistics of batch
-        normalisation, with which validation must say the same everywhere. A weight without a gradient in all processes
+        normalisation and of what observations are like: the nets stay the same everywhere. A weight without a gradient in all processes
         has none afterwards."""
         self._calls += 1
         weights = [weight for weight in model.parameters() if weight.requires_grad]
         norms = [part for part in model.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
         running = [t for part in norms for t in (part.running_mean, part.running_var) if t is not None]
+        running += [t for part in model.modules() if isinstance(part, Standard) for t in (part.mean, part.variance)]
         grads = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
         has = torch.tensor([float(weight.grad is not None) for weight in weights])
         flat = torch.cat([has, *(t.flatten() for t in (*grads, *running))])
