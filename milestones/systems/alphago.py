@@ -202,18 +202,17 @@ def value_loss(model: Value, batch: Ended) -> dict[str, Tensor]:
 
 def reinforce(knobs: Knobs, model: AlphaGo, game: Stones, run: Run) -> None:
     """Moves of games that were won become likelier, against selves of before (Williams 1992)."""
-    actor, device, place = model.actor, run.place.device, run.place
-    count = max(2, knobs.reinforce_games // place.of)  # each process plays its own
+    actor, place, count = model.actor, run.place, max(2, knobs.reinforce_games // run.place.of)  # each plays its own
     actor.load_state_dict(model.policy.state_dict())
     selves = nn.ModuleList(copy.deepcopy(actor) for _ in range(knobs.selves))
     optimizer = torch.optim.Adam(actor.parameters(), knobs.reinforce_lr, fused=True)
     for step in run.steps(knobs.reinforce_steps, "reinforce", model=actor, optimizer=optimizer, selves=selves):
         both = [partial(said, net, game) for net in (actor, selves[int(torch.randint(len(selves), ()))])]
         found = duel(game, *both, count, key(place.seed, "reinforce", step) + place.rank)
-        planes, legal, move, result, colour = (torch.from_numpy(field).to(device) for field in (
+        planes, legal, move, result, colour = (torch.from_numpy(field).to(place.device) for field in (
             game.planes(found.states), found.legal, found.move, found.result, game.mover(found.states)))  # fmt: skip
         usual = torch.stack([result[colour == k].mean() for k in (0, 1)])
-        with run.plan.running(device):
+        with run.plan.running(place.device):
             logits = actor(planes)
         chance = logits.masked_fill(~legal, -torch.inf).log_softmax(-1).gather(1, move[:, None])[:, 0]
         loss = -(chance * (result - usual[colour])).sum() / count
@@ -229,8 +228,9 @@ def reinforce(knobs: Knobs, model: AlphaGo, game: Stones, run: Run) -> None:
 def selfplay(knobs: Knobs, model: AlphaGo, game: Stones, place: Place, split: str) -> list[Held[Ended]]:
     """Positions of games that the policies play: one of each game, and as many of whole games."""
     before, after = (partial(said, net, game) for net in (model.policy, model.actor))
-    count = knobs.positions if split == "train" else knobs.held
-    return positions(game, before, after, knobs.until, count, place, split)
+    return positions(
+        game, before, after, knobs.until, knobs.positions if split == "train" else knobs.held, place, split
+    )
 
 
 def train(knobs: Knobs, model: AlphaGo, data: Data[Recorded], run: Run) -> None:

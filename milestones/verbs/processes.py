@@ -240,8 +240,8 @@ class Shared(Run):
     @torch.no_grad()
     def average(self, model: nn.Module) -> None:
         """The gradients of `model` become their means over all processes, and so do the running statistics of batch
-        normalisation and of what observations are like: the nets stay the same everywhere. A weight without a gradient in all processes
-        has none afterwards."""
+        normalisation and of observations: the nets stay the same everywhere. A weight that has a gradient in none of
+        them has none afterwards."""
         self._calls += 1
         weights = [weight for weight in model.parameters() if weight.requires_grad]
         norms = [part for part in model.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
@@ -320,4 +320,6 @@ class Shared(Run):
         if self.place.rank == 0:
             super()._save(path, state, clock, done)
             self._save_at = clock.save
+        else:
+            self._append()  # of its own log, which a page may draw
         clock.save = math.inf

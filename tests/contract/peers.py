@@ -1,5 +1,5 @@
-"""What runs in each of several processes that train together, of which a test ends one. Started as a script by torchrun,
-it is the command line, and process 1 is killed once."""
+"""What runs in each of several processes that train together, of which a test ends one. Started as a script by
+torchrun, it is the command line, and process 1 is killed once."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def part(rank: int, of: int, port: int, root: str, page: str, settings: Mapping[
     """Train as process `rank` of `of`; process `who` is killed or signalled at a moment. What it would say goes to the
     file ROOT/said.RANK; the process ends with the command's code."""
     import torch
+    from contract import children
 
     import milestones.core.plan as plan
-    from contract import children
     from milestones.core.errors import UserError
     from milestones.verbs import processes
     from milestones.verbs.execute import Order, begin, go_on
