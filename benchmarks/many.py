@@ -1,8 +1,8 @@
 """What several processes on this machine cost and give: time of their common sums, time of an update, the cost model.
 
 An update of N processes takes a + b B / N seconds of computing, B the batch, and a common sum of G bytes of gradients,
-2 (N - 1) (alpha + G / (N beta)): a ring, as gloo does it. `a` and `b` come from one process at two batch sizes, alpha and
-beta from sums over loopback; updates of 2 and 4 processes then say whether the model holds. Beyond what was measured
+2 (N - 1) (alpha + G / (N beta)): a ring, as gloo does it. `a` and `b` come from one process at two batch sizes, alpha
+and beta from sums over loopback; updates of 2 and 4 processes then say whether the model holds. Beyond what was measured
 the figures are extrapolated, and said to be. Where processes are more than cores, computing takes as many times longer.
 """
 
@@ -165,9 +165,8 @@ def main() -> int:
             real = each[of]["update"]
             rows.append([str(of), f"{1e3 * real:.1f}", f"{1e3 * model:.1f}", f"{100 * (model / real - 1):+.0f}",
                          f"{batch / real:,.0f}", f"{2 * (of - 1) / of * size / 1e6:.2f}"])  # fmt: skip
-        say(
-            f"{page}, batch {batch}, {size / 1e6:.2f} MB of gradients, a {1e3 * fixed:.1f} ms + b {1e6 * slope:.0f} us a picture"
-        )
+        parts = f"a {1e3 * fixed:.1f} ms, b {1e6 * slope:.0f} us a picture"
+        say(f"{page}, batch {batch}, {size / 1e6:.2f} MB of gradients, {parts}")
         say(table(["processes", "ms an update", "model, ms", "off, %", "examples/s", "MB sent by each"], rows))
         for name, (delay, rate) in NETWORKS.items():
             link = (delay or alpha, rate or beta)

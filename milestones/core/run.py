@@ -126,11 +126,10 @@ class Run:
         self._signal = number
 
     def seed(self, stage: str, step: int = -1) -> None:
-        """Seed the global generator and `rng` from (seed, stage, step, rank): so no generator state is ever saved. What
-        is drawn outside of steps, as first weights, is the same in all processes."""
+        """Seed the global generator and `rng` from (seed, stage, step, rank): no generator state is saved."""
         if self._broken:
             raise RuntimeError(f"'break' left the steps of stage {self._broken!r}; use run.enough()")
-        number = key(self.place.seed, stage, step, self.place.rank if step >= 0 else 0)
+        number = key(self.place.seed, stage, step, self.place.rank * (step >= 0))  # all alike before step 0
         torch.default_generator.manual_seed(number)
         if self.place.device.type == "cuda":
             torch.cuda.manual_seed(number)
@@ -325,8 +324,7 @@ class Run:
         if not write_state(path, state, meta):
             raise self._diverged(finished, math.nan, path, state)
         self._status("training", clock)
-        took = time.monotonic() - begin
-        clock.save = time.monotonic() + max(SAVE_SECONDS, 50 * took)
+        clock.save = (now := time.monotonic()) + max(SAVE_SECONDS, 50 * (now - begin))
 
     def _status(self, word: str, clock: Clock) -> None:
         where = {"state": word, "stage": self._stage, "step": min(self.step + 1, self._total), "total": self._total}

@@ -227,10 +227,8 @@ def reinforce(knobs: Knobs, model: AlphaGo, game: Stones, run: Run) -> None:
 
 def selfplay(knobs: Knobs, model: AlphaGo, game: Stones, place: Place, split: str) -> list[Held[Ended]]:
     """Positions of games that the policies play: one of each game, and as many of whole games."""
-    before, after = (partial(said, net, game) for net in (model.policy, model.actor))
-    return positions(
-        game, before, after, knobs.until, knobs.positions if split == "train" else knobs.held, place, split
-    )
+    both = (partial(said, net, game) for net in (model.policy, model.actor))
+    return positions(game, *both, knobs.until, knobs.positions if split == "train" else knobs.held, place, split)
 
 
 def train(knobs: Knobs, model: AlphaGo, data: Data[Recorded], run: Run) -> None:
