@@ -2,8 +2,9 @@
 
 An update of N processes takes a + b B / N seconds of computing, B the batch, and a common sum of G bytes of gradients,
 2 (N - 1) (alpha + G / (N beta)): a ring, as gloo does it. `a` and `b` come from one process at two batch sizes, alpha
-and beta from sums over loopback; updates of 2 and 4 processes then say whether the model holds. Beyond what was measured
-the figures are extrapolated, and said to be. Where processes are more than cores, computing takes as many times longer.
+and beta from sums over loopback; updates of 2 and 4 processes then say whether the model holds. Beyond what was
+measured the figures are extrapolated, and said to be. Where processes are more than cores, computing takes as many
+times longer.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import datetime
 import hashlib
 import json
 import math
+import operator
 import os
 import socket
 import sys
@@ -245,15 +246,18 @@ class Shared(Run):
         self._calls += 1
         weights = [weight for weight in model.parameters() if weight.requires_grad]
         norms = [part for part in model.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
-        running = [t for part in norms for t in (part.running_mean, part.running_var) if t is not None]
-        running += [t for part in model.modules() if isinstance(part, Standard) for t in (part.mean, part.variance)]
+        passed = [t for part in norms for t in (part.running_mean, part.running_var) if t is not None]
+        seen = [t for part in model.modules() if isinstance(part, Standard) for t in (part.mean, part.variance)]
+        running = passed + seen
         grads = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
         has = torch.tensor([float(weight.grad is not None) for weight in weights])
         flat = torch.cat([has, *(t.flatten() for t in (*grads, *running))])
         try:
             parts = self.peers.mean(flat).split([len(weights), *(t.numel() for t in (*grads, *running))])
         except Lost:
-            if self._calls == 1 and len(running) == len(self._running):  # nothing has moved in this step
+            last = [now for now, _ in self._running]
+            known = len(last) == len(passed) and all(map(operator.is_, last, passed))
+            if self._calls == 1 and known:  # in this step only the statistics have moved
                 for now, before in self._running:
                     now.copy_(before)
                 for part in norms:
@@ -264,9 +268,10 @@ class Shared(Run):
             raise
         for weight, grad, share, new in zip(weights, grads, parts[0].tolist(), parts[1:], strict=False):
             weight.grad = grad.copy_(new.view_as(grad)) if share else None
-        self._running = [(t, new.view_as(t)) for t, new in zip(running, parts[1 + len(grads) :], strict=True)]
-        for now, new in self._running:
+        pairs = [(t, new.view_as(t)) for t, new in zip(running, parts[1 + len(grads) :], strict=True)]
+        for now, new in pairs:
             now.copy_(new)
+        self._running = pairs[: len(passed)]
 
     def show(self, **items: Shown) -> None:
         """As Run's, by the first process."""
@@ -316,7 +321,12 @@ class Shared(Run):
 
     def _save(self, path: Path, state: dict[str, Stateful], clock: Clock, done: bool) -> None:
         """As Run's, by the first process; the others go on."""
-        self._mean_log()
+        try:
+            self._mean_log()
+        except Lost:
+            if self.place.rank == 0:
+                super()._save(path, state, clock, done)
+            raise
         if self.place.rank == 0:
             super()._save(path, state, clock, done)
             self._save_at = clock.save
