@@ -109,7 +109,7 @@ class Peers:
         parts = torch.zeros(int(size), dtype=torch.uint8)
         if self.rank == 0 and content:
             parts = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-        if content or self.rank:
+        if len(parts):
             self._done(lambda: dist.broadcast(parts, 0))
         return parts.numpy().tobytes()
 
