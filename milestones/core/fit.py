@@ -49,8 +49,7 @@ def fit(model: M, loss: Callable[[M, B], dict[str, Tensor]], source: Source[B], 
     memo, device = Memo(best=math.inf, since=0), run.place.device
     mean = copy.deepcopy(model) if average else model
     best = copy.deepcopy(model) if patience else mean
-    kept = {"mean": mean if average else None, "best": best if patience else None}
-    twins: dict[str, Stateful] = {name: twin for name, twin in kept.items() if twin is not None}
+    twins: dict[str, Stateful] = ({"mean": mean} if average else {}) | ({"best": best} if patience else {})
     for step in run.steps(steps, stage, model=model, optimizer=optimizer, memo=memo, **twins):
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * schedule(step)
@@ -58,6 +57,7 @@ def fit(model: M, loss: Callable[[M, B], dict[str, Tensor]], source: Source[B], 
             terms = loss(model, run.plan.lay(source.batch(step, batch)))
         optimizer.zero_grad()
         terms["loss"].backward()
+        run.average(model)
         if clip:
             nn.utils.clip_grad_norm_(model.parameters(), clip)
         optimizer.step()

@@ -126,10 +126,10 @@ class Run:
         self._signal = number
 
     def seed(self, stage: str, step: int = -1) -> None:
-        """Seed the global generator and `rng` from (seed, stage, step, rank): so no generator state is ever saved."""
+        """Seed the global generator and `rng` from (seed, stage, step, rank): no generator state is saved."""
         if self._broken:
             raise RuntimeError(f"'break' left the steps of stage {self._broken!r}; use run.enough()")
-        number = key(self.place.seed, stage, step, self.place.rank)
+        number = key(self.place.seed, stage, step, self.place.rank * (step >= 0))  # all alike before step 0
         torch.default_generator.manual_seed(number)
         if self.place.device.type == "cuda":
             torch.cuda.manual_seed(number)
@@ -207,6 +207,9 @@ class Run:
     def every(self, n: int) -> bool:
         """True when n, 2n, ... updates are finished (the present one included), and at the last."""
         return (self.step + 1) % n == 0 or self.step + 1 == self._total
+
+    def average(self, model: nn.Module) -> None:
+        """The gradients of `model` become their means over all processes; with one there is nothing to do."""
 
     def log(self, **numbers: float | Tensor) -> None:
         """Log scalars of the present step; the log has means over a few steps. No device is waited for until then."""
@@ -290,9 +293,8 @@ class Run:
             kept = f"the weights of step {read_state(path, state, META)['step']:,} are kept"
             self.restored = True
         cause = "the step size is likely too high: lower lr" if step > 1 else "check the data for extreme values"
-        return UserError(
-            "a finite loss", f"{loss} at step {step:,} (mean before: {last:.4g})", f"Cause: {cause}; {kept}"
-        )
+        got = f"{loss} at step {step:,} (mean before: {last:.4g})"
+        return UserError("a finite loss", got, f"Cause: {cause}; {kept}")
 
     def _look(self, clock: Clock, now: float) -> None:
         """Ten times a second: is it time to stop? Tell the watcher and status.json."""
@@ -322,8 +324,7 @@ class Run:
         if not write_state(path, state, meta):
             raise self._diverged(finished, math.nan, path, state)
         self._status("training", clock)
-        took = time.monotonic() - begin
-        clock.save = time.monotonic() + max(SAVE_SECONDS, 50 * took)
+        clock.save = (now := time.monotonic()) + max(SAVE_SECONDS, 50 * (now - begin))
 
     def _status(self, word: str, clock: Clock) -> None:
         where = {"state": word, "stage": self._stage, "step": min(self.step + 1, self._total), "total": self._total}

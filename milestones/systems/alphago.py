@@ -202,22 +202,23 @@ def value_loss(model: Value, batch: Ended) -> dict[str, Tensor]:
 
 def reinforce(knobs: Knobs, model: AlphaGo, game: Stones, run: Run) -> None:
     """Moves of games that were won become likelier, against selves of before (Williams 1992)."""
-    actor, device, count = model.actor, run.place.device, knobs.reinforce_games
+    actor, place, count = model.actor, run.place, max(2, knobs.reinforce_games // run.place.of)  # each plays its own
     actor.load_state_dict(model.policy.state_dict())
     selves = nn.ModuleList(copy.deepcopy(actor) for _ in range(knobs.selves))
     optimizer = torch.optim.Adam(actor.parameters(), knobs.reinforce_lr, fused=True)
     for step in run.steps(knobs.reinforce_steps, "reinforce", model=actor, optimizer=optimizer, selves=selves):
         both = [partial(said, net, game) for net in (actor, selves[int(torch.randint(len(selves), ()))])]
-        found = duel(game, *both, count, key(run.place.seed, "reinforce", step))
-        planes, legal, move, result, colour = (torch.from_numpy(field).to(device) for field in (
+        found = duel(game, *both, count, key(place.seed, "reinforce", step) + place.rank)
+        planes, legal, move, result, colour = (torch.from_numpy(field).to(place.device) for field in (
             game.planes(found.states), found.legal, found.move, found.result, game.mover(found.states)))  # fmt: skip
         usual = torch.stack([result[colour == k].mean() for k in (0, 1)])
-        with run.plan.running(device):
+        with run.plan.running(place.device):
             logits = actor(planes)
         chance = logits.masked_fill(~legal, -torch.inf).log_softmax(-1).gather(1, move[:, None])[:, 0]
         loss = -(chance * (result - usual[colour])).sum() / count
         optimizer.zero_grad()
         loss.backward()
+        run.average(actor)
         optimizer.step()
         if step % knobs.join == knobs.join - 1:
             selves[step // knobs.join % len(selves)].load_state_dict(actor.state_dict())
@@ -226,9 +227,8 @@ def reinforce(knobs: Knobs, model: AlphaGo, game: Stones, run: Run) -> None:
 
 def selfplay(knobs: Knobs, model: AlphaGo, game: Stones, place: Place, split: str) -> list[Held[Ended]]:
     """Positions of games that the policies play: one of each game, and as many of whole games."""
-    before, after = (partial(said, net, game) for net in (model.policy, model.actor))
-    count = knobs.positions if split == "train" else knobs.held
-    return positions(game, before, after, knobs.until, count, place, split)
+    both = (partial(said, net, game) for net in (model.policy, model.actor))
+    return positions(game, *both, knobs.until, knobs.positions if split == "train" else knobs.held, place, split)
 
 
 def train(knobs: Knobs, model: AlphaGo, data: Data[Recorded], run: Run) -> None:

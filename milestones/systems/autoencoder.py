@@ -144,6 +144,7 @@ def pretrain(knobs: Knobs, model: Autoencoder, data: Data[Labelled], run: Run) -
             with torch.no_grad():
                 v = model.encode(data.train.batch(step, knobs.batch).image, k)
             apart = contrast(machine, v, gibbs(machine, v, 1, run.rng))
+            run.average(machine)
             optimizer.step()
             run.log(loss=apart)
         with torch.no_grad():

@@ -150,12 +150,14 @@ def played(knobs: Knobs, players: nn.ModuleList, learners: Sequence[torch.optim.
         value = value + knobs.penalty / 2 * terms["slope"]
     learners[0].zero_grad()
     value.backward()
+    run.average(critic)
     learners[0].step()
     critic.requires_grad_(False)  # it judges anew, and does not learn from this
     with run.plan.running(run.place.device):
         terms["found"] = F.softplus(-critic(false, batch.label).float()).mean()
     learners[1].zero_grad()
     terms["found"].backward()
+    run.average(generator)
     learners[1].step()
     critic.requires_grad_(True)
     return terms

@@ -42,6 +42,7 @@ from ..report.page import write as write_report
 from ..report.result import early
 from ..trained import MOST_MEMBERS, as_dict, members_of, order_of, system_of
 from . import members, world
+from .processes import Peers, Shared, begun_by_launch, launch
 
 BESIDE = 1.15  # a whole update takes so many times as long as loss and gradient: optimiser, log, validation
 Say = Callable[[str], None]
@@ -95,8 +96,9 @@ def device_of(words: str) -> torch.device:
 
 
 def begin(name: str, settings: Mapping[str, Any], order: Order, root: str | Path, say: Say = lambda _: None,
-          watch: Watch | None = None) -> Outcome:  # fmt: skip
-    """Make a new run folder of the page and carry it out. UserError on bad input, before a folder is made."""
+          watch: Watch | None = None, peers: Peers | None = None) -> Outcome:  # fmt: skip
+    """Make a new run folder of the page and carry it out. UserError on bad input, before a folder is made. Of several
+    processes the first alone makes one; a run that this launch began before it was restarted is resumed."""
     entry = find(name)
     module = page(entry)
     system: System[Any, Any, Any, Any] = module.system
@@ -114,7 +116,6 @@ def begin(name: str, settings: Mapping[str, Any], order: Order, root: str | Path
     _positive(order.minutes)
     lent = order.origin.endswith(".safetensors") and Path(order.origin).is_file()
     origin = order.origin if lent else str(locate(order.origin, root)) if order.origin else ""
-    folder = next_folder(Path(root), entry.name)
     config = {
         "system": entry.name, "preset": order.preset, "config": knobs.model_dump(mode="json"), "seed": order.seed,
         "choice": {"data": _absolute(order.data), "target": order.target, "split": order.split,
@@ -126,11 +127,22 @@ def begin(name: str, settings: Mapping[str, Any], order: Order, root: str | Path
         **({"members": order.members} if order.members > 1 else {}),
         **({"paced": float(order.minutes)} if order.paced and order.minutes else {}),
         **({"auto_lr": order.auto_lr} if order.auto_lr else {}),
+        **({"launch": launch()} if launch() else {}),
     }  # fmt: skip
+    if peers:
+        peers.same("page, settings and version", [config[k] for k in ("system", "config", "seed", "page_sha256")])
+    begun = None if peers and peers.rank else begun_by_launch(Path(root), config)
+    if peers:
+        begun = peers.told(str(begun) if begun else "")
+    if begun:
+        return go_on(
+            Path(begun), entry.module if entry.module.endswith(".py") else "", order.minutes, say, watch, peers
+        )
+    folder = peers.scratch if peers and peers.rank else next_folder(Path(root), entry.name)
     try:
         write_json(folder / "config.json", config)
         write_json(folder / "env.json", environment())
-        return carry_out(folder, entry, system, order.minutes, say, watch)
+        return carry_out(folder, entry, system, order.minutes, say, watch, peers)
     except UserError:
         if not (folder / "log.jsonl").exists():  # not one step was trained: there is nothing to keep
             shutil.rmtree(folder, ignore_errors=True)
@@ -172,22 +184,29 @@ def environment() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def go_on(folder: Path, page_name: str, minutes: float | None, say: Say, watch: Watch | None = None) -> Outcome:
-    """Resume a run from its folder."""
+def go_on(folder: Path, page_name: str, minutes: float | None, say: Say, watch: Watch | None = None,
+          peers: Peers | None = None) -> Outcome:  # fmt: skip
+    """Resume a run from its folder, which the first of several processes has."""
+    if peers:
+        folder = peers.shared(folder)
     config = read_json(folder, "config.json")
     entry, system = system_of(folder, config, page_name)
-    return carry_out(folder, entry, system, minutes, say, watch)
+    return carry_out(folder, entry, system, minutes, say, watch, peers)
 
 
 def carry_out(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], minutes: float | None, say: Say,
-              watch: Watch | None) -> Outcome:  # fmt: skip
+              watch: Watch | None, peers: Peers | None = None) -> Outcome:  # fmt: skip
     """All of a run that is not yet done, under the folder's lock."""
     config = read_json(folder, "config.json")
     seed, choice = order_of(config, folder)
     place = Place(device_of(str(config.get("device", "cpu"))), seed, choice=choice)
     knobs = changed(system.presets["quick"], as_dict(config, "config", folder), entry.name)
     _positive(minutes)
-    with Run(folder, place, str(config.get("plan", "auto")), minutes, watch, look) as run:
+    plan = str(config.get("plan", "auto"))
+    if peers:
+        place = place._replace(rank=peers.rank, of=peers.of)
+    words = folder, place, plan, minutes, watch, look
+    with Shared(peers, *words) if peers else Run(*words) as run:
         try:
             outcome = _train(folder, entry, system, knobs, config, run, say)
         except UserError as problem:
@@ -227,6 +246,8 @@ def _learn(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs
                 "other data (facts.json differs)",
                 "Restore the data or train anew",
             )
+    if isinstance(run, Shared):
+        run.peers.same("data", facts)
     write_json(folder / "facts.json", facts)
     checks = {"data": data_checks(knobs, data)}
     write_json(folder / "checks.json", checks)
@@ -263,6 +284,8 @@ def _learn(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs
             with contextlib.suppress(UserError):
                 _status(folder, run, "training", **_weights(folder, model))
         raise
+    if run.place.rank:  # what comes now is for the first process alone
+        return Outcome(folder, run.ended, {})
     seals = _weights(folder, model)
     if run.ended == "interrupted":
         _status(folder, run, "stopped", ended=run.ended, **seals)
@@ -279,6 +302,7 @@ def _learn(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs
         "steps": run.step, "seconds": round(run.seconds, 2), "rate": round(run.rate),
         "peak_share": round(run.plan.share(run.rate), 1), "ended": run.ended or "finished",
         "parameters": sum(p.numel() for p in model.parameters()),
+        **({"processes": run.place.of} if run.place.of > 1 else {}),
         "scores": {name: asdict(score) for name, score in scores.items()},
     }  # fmt: skip
     report |= examine(folder, system, model, data) | world.account(data)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
-from .words import answer, say
+from .words import answer, rank, say
 from .world import add_world, admit
 
 
@@ -23,7 +24,10 @@ def run(args: argparse.Namespace) -> int:
     from ..catalog import locate, state_of, user_runs
     from ..core.errors import UserError
 
-    if args.run:
+    first = rank()[0] == 0
+    if not first:  # it may run on another machine, and has a folder of its own
+        folder = Path()
+    elif args.run:
         folder = locate(args.run, args.runs)
     else:
         open_ = [f for f in user_runs(args.runs) if state_of(f)["state"] != "finished"]
@@ -31,16 +35,21 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"an unfinished run in {args.runs}", "none", "Name one; 'milestones runs' lists them")
         folder = max(open_, key=lambda f: (f / "config.json").stat().st_mtime)
     from .execute import go_on
+    from .processes import joined
     from .progress import Line
     from .tables import outcome_lines
 
     admit(args.world)
-    line = Line()
+    line = Line() if first else None
     try:
-        outcome = go_on(folder, args.page, args.minutes, say, line)
+        with joined() as peers:
+            outcome = go_on(folder, args.page, args.minutes, say, line, peers)
     finally:
-        line.close()
+        if line:
+            line.close()
     if outcome.ended == "interrupted":
         return 130
+    if not first:
+        return 0
     answer(args, {"run": str(folder), **outcome.report}, "\n".join(outcome_lines(folder, outcome.report)))
     return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..core.errors import UserError
-from .words import add_knobs, answer, say, set_knobs
+from .words import add_knobs, answer, rank, say, set_knobs
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -121,8 +121,21 @@ def _texts(path: Path) -> int:
     return path.read_bytes().count(b"\n")
 
 
+def refuse(args: argparse.Namespace) -> None:
+    """UserError: what several processes cannot do together."""
+    for option, given, do in (
+        ("--seeds", args.seeds > 1, "Train the seeds one after the other, each with torchrun or without"),
+        ("--members", args.members > 1, "Train the members without torchrun"),
+        ("--auto-lr", args.auto_lr, "Find the rate first with 'milestones lr', then give --lr"),
+        ("--device", not args.device.startswith("cpu"), "Leave it out: several processes train on processors alone"),
+    ):
+        if given:
+            raise UserError("a run that torchrun's processes can share", option, do)
+
+
 def run(args: argparse.Namespace) -> int:
     from .execute import Order, begin
+    from .processes import joined
     from .progress import Line
     from .tables import group_lines, outcome_lines
 
@@ -140,7 +153,10 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--seeds from 1", str(args.seeds), "Leave it out for one run")
     if args.freeze and not args.origin:
         raise UserError("--freeze together with --from RUN", "no --from", "Name the run to start from")
-    paced = "steps" in settings and "steps" not in set_knobs(args)
+    alone = rank()[1] == 1
+    if not alone:
+        refuse(args)
+    paced = alone and "steps" in settings and "steps" not in set_knobs(args)
     settings, rate = {**settings, **set_knobs(args)}, None
     if args.auto_lr:
         from .study import for_training
@@ -154,13 +170,17 @@ def run(args: argparse.Namespace) -> int:
         order = Order(preset or "quick", seed, data, args.target, args.split, args.plan, args.device, args.minutes,
                       args.origin, args.freeze, args.skip_unreadable, args.members,
                       paced=paced, auto_lr=rate)  # fmt: skip
-        line = Line()
+        line = Line() if rank()[0] == 0 else None
         try:
-            outcome = begin(name, settings, order, args.runs, say, line)
+            with joined() as peers:
+                outcome = begin(name, settings, order, args.runs, say, line, peers)
         finally:
-            line.close()
+            if line:
+                line.close()
         if outcome.ended == "interrupted":
             return 130
+        if rank()[0]:
+            return 0
         reports.append({"run": str(outcome.folder), **outcome.report})
         if args.seeds > 1:
             say("\n".join(outcome_lines(outcome.folder, outcome.report, short=True)))

@@ -184,6 +184,9 @@ class Trial:
     def enough(self) -> None:
         self._is_enough = True
 
+    def average(self, model: nn.Module) -> None:
+        """Nothing: a trial is one process."""
+
     def every(self, n: int) -> bool:
         """Never: nothing is evaluated on the way."""
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -48,11 +49,22 @@ def set_knobs(args: argparse.Namespace) -> dict[str, Any]:
     return {name: None if value == "none" else value for name, value in given.items()}
 
 
+def rank() -> tuple[int, int]:
+    """This process's number and how many there are, as torchrun tells them; 0 and 1 without it."""
+    try:
+        found = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    except (KeyError, ValueError):
+        return 0, 1
+    return found if 0 <= found[0] < found[1] and "MASTER_ADDR" in os.environ else (0, 1)
+
+
 def say(text: str = "") -> None:
-    """One line for the user on standard error, where progress goes."""
-    print(text, file=sys.stderr, flush=True)
+    """One line for the user on standard error, where progress goes. Of several processes the first alone speaks."""
+    if rank()[0] == 0:
+        print(text, file=sys.stderr, flush=True)
 
 
 def answer(args: argparse.Namespace, content: Mapping[str, Any], text: str) -> None:
     """The verb's answer on standard output: one JSON object with --json, otherwise the text."""
-    print(json.dumps(content, ensure_ascii=False, allow_nan=False) if args.json else text, flush=True)
+    if rank()[0] == 0:
+        print(json.dumps(content, ensure_ascii=False, allow_nan=False) if args.json else text, flush=True)
