@@ -26,7 +26,7 @@ Fork = Callable[..., Any]
 REFUSED = {  # page: why
     **dict.fromkeys(
         ("descent", "mdp", "reinforce", "ppo", "dqn", "pqn", "worldmodel", "driver", "alphago", "alphazero", "gan",
-         "circuit"),
+         "circuit", "learned_optimizer"),
         "whose answers are classes or numbers, got a page without a `loss`",
     ),
     **dict.fromkeys(
