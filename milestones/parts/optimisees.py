@@ -1,4 +1,4 @@
-"""Small nets side by side, the weights of each one vector, and rules that change these: what an optimiser is tried on."""
+"""Small nets side by side, the weights of each one vector, and rules that change these: what optimisers are for."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Ground:
                 twin = copy.deepcopy(model)
                 probe = self.system.probe(twin, self.batch)
                 found["synflow"] = synflow(twin, probe.scores, probe.input)
-        return found
+        return {name: value if math.isfinite(value) else -math.inf for name, value in found.items()}
 
 
 def voted(each: Sequence[Mapping[str, float]]) -> list[float]:
@@ -89,6 +89,8 @@ def ranked(tuning: Tuning, say: Callable[[str], None]) -> list[dict[str, Any]]:
     votes = voted([one["proxies"] for one in found])
     order = sorted(range(len(found)), key=lambda k: -votes[k])
     say(f"{len(found)} nets were ranked before training; the first {min(FIRST, len(found))} are trained first")
+    for one in found:  # what is infinite is no JSON
+        one["proxies"] = {name: value if math.isfinite(value) else None for name, value in one["proxies"].items()}
     return [{**found[k], "vote": votes[k]} for k in order]
 
 

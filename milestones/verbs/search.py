@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import math
 import os
 import shutil
@@ -209,8 +208,7 @@ class Lead:
             control = told(opened(tuning.folder, CONTROL)) if tuning.architecture else []
         more = {"trials": rows, "importance": shares, **more}
         if control:
-            with contextlib.suppress(KeyboardInterrupt):
-                more |= {"control": control, "agreement": architecture.agreement(tuning, control)}
+            more |= {"control": control, "agreement": architecture.agreement(tuning, control)}
         more["seconds"] = round(time.time() - self.begun, 1)
         looks = read_json(tuning.folder, trials.FILE).get("tests", 0)
         more["tests"] = looks + ("winner" in more) + ("defaults" in more)
@@ -221,7 +219,7 @@ class Lead:
 
     def lines(self, found: Mapping[str, Any]) -> list[str]:
         """What a study found, for a terminal."""
-        if found.get("joined") or "trials" not in found:
+        if found.get("joined"):
             return [found["study"]]
         rows = found["trials"]
         kinds = {kind: sum(row["state"] == kind for row in rows) for kind in ("complete", "pruned")}

@@ -81,11 +81,16 @@ def read(folder: Path, page_name: str = "") -> Tuning:
         who = str(content["system"])
         ranges = [Range(**{**one, "choices": tuple(one["choices"])}) for one in content["ranges"]]
         named = ("preset", "settings", "values", "order", "seed", "architecture", "default")
-        return Tuning(folder, page_name or who, who, ranges=ranges, judge=Judge(**content["judge"]),
-                      **{name: content[name] for name in named})  # fmt: skip
+        tuning = Tuning(folder, page_name or who, who, ranges=ranges, judge=Judge(**content["judge"]),
+                        **{name: content[name] for name in named})  # fmt: skip
+        tuning.ordered(tuning.seed)
+        inside(folder, str(tuning.default["run"]))
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         got = f"no {problem}" if isinstance(problem, KeyError) else f"other fields ({type(problem).__name__})"
         raise UserError(f"a whole {FILE} in {folder}", got, "Restore the file, or begin a new study") from None
+    if who.endswith(".py"):  # a file's name in a folder is no consent to run it
+        raise UserError(f"a page's name in {FILE} of {folder}", repr(who), "Say --page FILE for a page of your own")
+    return tuning
 
 
 def judge_of(folder: Path, values: Mapping[str, Any], who: str) -> Judge:
@@ -255,7 +260,10 @@ def made(
             raise KeyboardInterrupt
         return None
     value = judge.value(outcome.folder)
-    end("complete", f"{judge.term} {value:.4g}", value)
+    if math.isfinite(value):
+        end("complete", f"{judge.term} {value:.4g}", value)
+    else:
+        end("pruned", f"no {judge.term} in its log", why="no figure")
     return None
 
 

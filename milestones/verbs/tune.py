@@ -43,13 +43,19 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     group.add_argument("--runs", default="runs", help="the folder in which the study gets its own [runs]")
     for name, kind in (("--work", str), ("--until", float), ("--worker", int)):  # of a process that a study starts
         parser.add_argument(name, type=kind, help=argparse.SUPPRESS)
-    if words and not words[0].startswith("-") and folder_of(words[0], "runs") is None:
+    if words and not words[0].startswith("-") and folder_of(words[0], after(words, "--runs")) is None:
         from ..catalog import find, settings
 
         entry = find(words[0])
         presets, schema = settings(entry)
         parser.epilog = f"presets of {entry.name}: {', '.join(presets)}"
         add_knobs(parser, schema, entry.name)
+
+
+def after(words: Sequence[str], option: str) -> str:
+    """The word after an option, or the default of --runs."""
+    place = list(words).index(option) + 1 if option in words else len(words)
+    return words[place] if place < len(words) else "runs"
 
 
 def folder_of(word: str, root: str) -> Path | None:

@@ -300,6 +300,11 @@ def test_damaged_files(words: list[str], capsys: pytest.CaptureFixture[str]) -> 
     for change in ({"ranges": [{"name": "lr"}]}, {"judge": {}}, {"ranges": 3}):
         (folder / "tune.json").write_text(json.dumps({**json.loads(whole), **change}))
         refused(["tune", str(folder)], capsys, "a whole tune.json in ")
+    (folder / "tune.json").write_text(json.dumps({**json.loads(whole), "system": "evil.py"}))
+    refused(["tune", str(folder)], capsys, "a page's name in tune.json of ")
+    away = {**json.loads(whole)["default"], "run": "../../elsewhere"}
+    (folder / "tune.json").write_text(json.dumps({**json.loads(whole), "default": away}))
+    refused(["tune", str(folder)], capsys, "files inside the run folder")
     less = json.loads(whole)
     del less["values"]
     (folder / "tune.json").write_text(json.dumps(less))
@@ -320,5 +325,5 @@ def test_without_optuna(home: Path, capsys: pytest.CaptureFixture[str], monkeypa
 def test_where_all_fail(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Rates that no number comes of: after some in a row nothing more is tried."""
     monkeypatch.setattr("milestones.verbs.trials.ROW", 3)
-    found = [*words, "--range", "lr=1e9:1e10", "--over", "lr", "--trials", "9"]
+    found = [*words, "--range", "lr=1e37:1e38", "--over", "lr", "--trials", "9"]
     refused(found, capsys, "expected a finite loss")
