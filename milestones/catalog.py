@@ -69,6 +69,12 @@ TIMELINE = (
     Entry("resnet", 2015, "identity shortcuts make nets a hundred layers deep", "milestones.systems.resnet"),
     Entry("alphago", 2016, "nets that learned from games, and a search, play go", "milestones.systems.alphago"),
     Entry(
+        "learned_optimizer",
+        2016,
+        "a net learns to train nets, of the kind it saw",
+        "milestones.systems.learned_optimizer",
+    ),
+    Entry(
         "alphazero", 2017, "a net and a search teach each other a game, from nothing", "milestones.systems.alphazero"
     ),
     Entry(

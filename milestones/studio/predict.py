@@ -16,9 +16,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as NoRoute
 
 from .. import __version__
-from ..catalog import options
 from ..core.errors import UserError, nearest
 from ..verbs.use import cautious, chosen, plain, threshold
+from .carry import options
 from .guard import App, Message, Receive, Scope, Send, after, same, whole
 from .posted import FORM, JSON, MOST_INPUTS, posted
 from .together import Together

@@ -18,6 +18,7 @@ EXTRAS = {
     "tables": ("pandas", "pyarrow", "sklearn"),
     "rl": ("gymnasium", "ale_py", "Box2D", "pygame"),
     "games": ("numba", "pyspiel"),
+    "tune": ("optuna",),
 }
 
 

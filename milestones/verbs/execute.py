@@ -67,6 +67,7 @@ class Order:
     members: int = 1  # of an ensemble
     paced: bool = False  # as many updates as `minutes` allow, and no more than the settings say
     auto_lr: dict[str, Any] | None = None  # the study that the settings have their rate from
+    study: dict[str, Any] | None = None  # the trial of a tuning that it is: then it is not scored
 
 
 class Outcome(NamedTuple):
@@ -128,6 +129,7 @@ def begin(name: str, settings: Mapping[str, Any], order: Order, root: str | Path
         **({"paced": float(order.minutes)} if order.paced and order.minutes else {}),
         **({"auto_lr": order.auto_lr} if order.auto_lr else {}),
         **({"launch": launch()} if launch() else {}),
+        **({"study": order.study} if order.study else {}),
     }  # fmt: skip
     if peers:
         peers.same("page, settings and version", [config[k] for k in ("system", "config", "seed", "page_sha256")])
@@ -290,6 +292,9 @@ def _learn(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs
     if run.ended == "interrupted":
         _status(folder, run, "stopped", ended=run.ended, **seals)
         say(f"stopped at step {run.step:,}, all saved; go on with: milestones resume {folder.name}")
+        return Outcome(folder, run.ended, {})
+    if config.get("study"):  # the test is kept for the winner
+        _status(folder, run, "stopped" if run.ended else "trained", ended=run.ended or "trained", **seals)
         return Outcome(folder, run.ended, {})
     run.seed("score")
     torch.set_num_threads(run.plan.threads or torch.get_num_threads())

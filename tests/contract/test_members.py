@@ -38,6 +38,7 @@ REFUSED = {  # page: why
             "alphazero",
             "gan",
             "circuit",
+            "learned_optimizer",
         ),
         "whose answers are classes or numbers, got a page without a `loss`",
     ),

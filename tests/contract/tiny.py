@@ -125,6 +125,21 @@ PAGES = {
         },
         texts=("c3 b2", "c3", "b2 c3 d4 pass"),
     ),
+    "learned_optimizer": Tiny(
+        {
+            "hidden": 3,
+            "side": 5,
+            "horizon": 4,
+            "unroll": 2,
+            "longer": 2,
+            "examples": 4,
+            "units": 4,
+            "steps": 12,
+            "starts": 2,
+        },
+        "digits",
+        texts=("3 relu 4", "4,3 tanh 2", " 3 sigmoid 3"),
+    ),
     "alphazero": Tiny(
         {
             "game": "tictactoe",

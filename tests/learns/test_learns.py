@@ -82,6 +82,8 @@ QUICK = {
     "pqn": (-475.0, -500.0, 60.0),  # as ppo; set before the first run
     # percent of a record's moves not foretold, in positions that are in no game of training; set before the first run
     "alphago": (60.0, 20.0, 180.0),
+    # hundredths of a nat after 100 updates, of nets of 20 units on pictures of 8 x 8; set before the first score
+    "learned_optimizer": (70.0, 10.0, 180.0),
     "alphazero": (3.0, 0.0, 150.0),  # percent of easy positions misplayed, issue's bound; set before the first run
     # minus the return after 1,000 real steps, at most 200; set before the first run
     "worldmodel": (-195.0, -200.0, 180.0),
@@ -276,6 +278,17 @@ def test_logic_is_worth_a_net_that_has_none(quick: Callable[[str], tuple[Report,
     """Sums are told better by a program that can add; 2.3 and 4.6 % wrong in the first run."""
     scores = quick("logic")[0]["scores"]
     assert scores["answer_error"]["value"] < scores["direct_answer_error"]["value"] <= 30
+
+
+@in_turn("learned_optimizer")
+def test_learned_optimizer_is_at_home_on_its_own_tasks(quick: Callable[[str], tuple[Report, Path]]) -> None:
+    """No worse than Adam at its best rate by more than a tenth where it learned; elsewhere what it loses is only said.
+    Set before the first score."""
+    scores = quick("learned_optimizer")[0]["scores"]
+    assert scores["loss"]["value"] <= 1.1 * scores["loss_adam"]["value"]
+    for family in ("", "_wider", "_deeper", "_relu", "_longer"):
+        assert "lowest: " in scores[f"loss{family}"]["note"]
+        assert scores[f"loss{family}_adam"]["value"] < 1.5, "a rival that learns"
 
 
 @in_turn("driver")
