@@ -1,5 +1,5 @@
-"""The games of go on 5 x 5 that ship, milestones/data/records5.sgf.gz: our strong player there, a net that taught itself,
-against itself.
+"""The games of go on 5 x 5 that ship, milestones/data/records5.sgf.gz: our strong player there, a net that taught
+itself, against itself.
 
     python benchmarks/records.py [--games 2000] [--run alphazero-go5] [--simulations 200]
 
