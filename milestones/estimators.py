@@ -13,7 +13,7 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -46,7 +46,7 @@ ARRAYS = "arrays that were given to fit"
 
 
 @contextlib.contextmanager
-def as_value_error() -> Iterator[None]:
+def as_value_error() -> Generator[None, None, None]:
     """A UserError becomes a ValueError of the same words."""
     try:
         yield
@@ -93,7 +93,8 @@ class Estimator(BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         """All that this estimator is, in numbers and words: no code of a page."""
-        state: dict[str, Any] = dict(super().__getstate__())
+        state: Any = super().__getstate__()
+        state = dict(state)
         if trained := state.get("trained_"):
             weights = {name: tensor.numpy() for name, tensor in trained.model.state_dict().items()}
             state["trained_"] = trained.folder, trained.facts, trained.config, weights
@@ -153,6 +154,7 @@ class Estimator(BaseEstimator):
 
     def _frames(self, X: np.ndarray) -> np.ndarray:
         """Pictures as uint8, "N H W" or "N H W 3". UserError: of another shape."""
+        frames = X
         if X.ndim == 2:
             side = math.isqrt(X.shape[1])
             high, wide = self.shape or (side, side)
@@ -160,16 +162,18 @@ class Estimator(BaseEstimator):
                 want = f"pictures of {high} x {wide}" if self.shape else "square pictures"
                 got = f"{X.shape[1]} feature(s) a row"
                 raise UserError(want, got, "Say shape=(height, width), or give arrays N x H x W", str(self.page))
-            X = X.reshape(len(X), high, wide)
+            frames = X.reshape(len(X), high, wide)
         if X.ndim == 4 and X.shape[3] == 1:
-            X = X[..., 0]
-        if X.ndim not in (3, 4) or (X.ndim == 4 and X.shape[3] != 3) or 0 in X.shape:
+            frames = X[..., 0]
+        if frames.ndim not in (3, 4) or (frames.ndim == 4 and frames.shape[3] != 3) or 0 in frames.shape:
             got = " x ".join(map(str, X.shape))
             raise UserError("pictures as N x H x W or N x H x W x 3", got, "Change the array's shape", str(self.page))
         low, high = self.range_
         if (low, high) == (0.0, 255.0) and X.dtype == np.uint8:
-            return X
-        return (np.clip((X.astype(np.float64) - low) / max(high - low, 1e-12), 0, 1) * 255).round().astype(np.uint8)
+            return frames
+        return (
+            (np.clip((frames.astype(np.float64) - low) / max(high - low, 1e-12), 0, 1) * 255).round().astype(np.uint8)
+        )
 
     def _parts(self, X: np.ndarray, target: np.ndarray, labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """The numbers of the examples that are learned from, and of those that are watched; by content, so that their
@@ -231,10 +235,10 @@ class Estimator(BaseEstimator):
     def _said(self, X: Any) -> Iterator[Any]:
         """The page's answer to each example."""
         check_is_fitted(self, "trained_")
-        X = validate_data(self, X, reset=False, allow_nd=self.pictures_, dtype=kept_type(X))
+        examples = validate_data(self, X, reset=False, allow_nd=self.pictures_, dtype=kept_type(X))
         with as_value_error():
-            for first in range(0, len(X), AT_ONCE):
-                answers = self.trained_.use(self._media(X[first : first + AT_ONCE]))
+            for first in range(0, len(examples), AT_ONCE):
+                answers = self.trained_.use(self._media(examples[first : first + AT_ONCE]))
                 yield from (next(iter(found.values())) for found in answers)
 
 
@@ -243,14 +247,14 @@ class Classifier(ClassifierMixin, Estimator):
 
     def fit(self, X: Any, y: Any) -> Self:
         """This estimator, trained. ValueError: not two classes, or data that the page cannot learn."""
-        X, y = validate_data(self, X, y, allow_nd=True, dtype=kept_type(X))
-        check_classification_targets(y)
-        self.classes_, numbers = np.unique(y, return_inverse=True)
+        examples, named = validate_data(self, X, y, allow_nd=True, dtype=kept_type(X))
+        check_classification_targets(named)
+        self.classes_, numbers = np.unique(named, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"expected at least two classes, got one class: {self.classes_[0]!r}")
         names = [str(label) for label in self.classes_.tolist()]
         self.labels_ = names if len(set(names)) == len(names) else [str(k) for k in range(len(names))]
-        return self._learn(X, numbers.reshape(-1), self.labels_)
+        return self._learn(examples, numbers.reshape(-1), self.labels_)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """The chance of each class, "N K", in the order of classes_."""
@@ -273,8 +277,8 @@ class Regressor(RegressorMixin, Estimator):
 
     def fit(self, X: Any, y: Any) -> Self:
         """This estimator, trained. ValueError: data that the page cannot learn."""
-        X, y = validate_data(self, X, y, allow_nd=True, y_numeric=True, dtype=kept_type(X))
-        return self._learn(X, y.astype(np.float64), ())
+        examples, values = validate_data(self, X, y, allow_nd=True, y_numeric=True, dtype=kept_type(X))
+        return self._learn(examples, values.astype(np.float64), ())
 
     def predict(self, X: Any) -> np.ndarray:
         """The value of each example."""
@@ -326,14 +330,9 @@ def learned(folder: Path, order: Order, first: Sequence[Any], labels: Sequence[s
         facts = json.loads(json.dumps(data.facts))
         write_json(folder / "facts.json", facts)
         run.seed("build")
-        try:
-            model = system.build(knobs, facts)
-            trained = Trained(folder, entry, system, knobs, facts, model.eval(), config)
-            said = next(iter(trained.use(first)[0].values()))
-            fits = set(said.labels) == set(labels) if isinstance(said, Ranking) else isinstance(said, Number)
-        except (AssertionError, LookupError):  # so many chances for so many labels, or no labels for chances
-            fits = False
-        if not fits or (isinstance(said, Number) and labels):
+        model = system.build(knobs, facts)
+        trained = Trained(folder, entry, system, knobs, facts, model.eval(), config)
+        if not _fits(trained, first, labels):
             what = f"{len(labels)} classes" if labels else "numbers"
             raise UserError(f"a page that learns {what}", f"the page {entry.name}", "Take mlp", entry.name)
         write_status(folder, {"state": "training", "step": 0, "updated": time.time()})
@@ -347,3 +346,14 @@ def learned(folder: Path, order: Order, first: Sequence[Any], labels: Sequence[s
                               "updated": time.time(), "ended": run.ended or "finished", "weights_sha256": seal,
                               "facts_sha256": facts_seal})  # fmt: skip
     return trained
+
+
+def _fits(trained: Trained, first: Sequence[Any], labels: Sequence[str]) -> bool:
+    """Whether the page's answer is of the kind that was asked for: a ranking of these labels, or a number."""
+    try:
+        said = next(iter(trained.use(first)[0].values()))
+    except (AssertionError, LookupError):  # other chances than labels, or no labels for chances
+        return False
+    if labels:
+        return isinstance(said, Ranking) and set(said.labels) == set(labels)
+    return isinstance(said, Number)

@@ -45,6 +45,7 @@ class File(NamedTuple):
 def posted(trained: Trained, kind: str, name: str, body: bytes) -> tuple[list[Any], list[str]]:
     """The media in a body of the Content-Type `kind`, and what each is called. `name` is what the file of a body that
     is one file is called. UserError: what `milestones use` would refuse, too; no JSON, no form, too many inputs."""
+    parts: list[Any]
     who, plain = trained.entry.name, kind.partition(";")[0].strip().lower()
     if plain == JSON:
         content = read(body)

@@ -32,7 +32,7 @@ UNEQUAL = {
 
 @pytest.mark.filterwarnings("ignore")  # the checks try what warns
 @parametrize_with_checks(
-    [Classifier(settings={"steps": 150}), Regressor(settings={"steps": 150})],
+    [Classifier(settings={"steps": 100}), Regressor(settings={"steps": 100})],
     expected_failed_checks=lambda estimator: UNEQUAL,
 )
 def test_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
