@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
@@ -11,6 +12,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 import torch
@@ -21,7 +23,7 @@ from milestones.core.errors import UserError
 from milestones.core.state import Memo, read_state, write_state
 from milestones.data import arrays
 from milestones.data.kinds import kind
-from milestones.media import Audio, Board, Image, Video
+from milestones.media import Audio, Board, Image, Video, film, image
 from milestones.media.edf import edf
 from milestones.media.files import read
 from milestones.media.recording import Recording
@@ -85,8 +87,8 @@ def look_at(content: bytes) -> None:
 
 def films() -> list[Original]:
     frames = np.random.default_rng(0).integers(0, 255, (3, 8, 8), np.uint8)
-    film = Video(frames, values={"reward": (0.0, 1.0, 0.5)})
-    return [film.encode()[1], film.written(".gif")]
+    made = Video(frames, values={"reward": (0.0, 1.0, 0.5)})
+    return [made.encode()[1], made.written(".gif")]
 
 
 def wave() -> list[Original]:
@@ -396,6 +398,14 @@ READERS = {
     "formulas": Reader(lambda: [b"x^2 + 10*y^2 - 2x*sin(3.5e1*y)", b"exp(-(x*x)) / abs(y) + pi"],
                        lambda folder: lambda content: formula(content.decode("utf-8", "replace")), (FormulaError,)),
 }  # fmt: skip
+
+
+def small() -> contextlib.ExitStack:
+    """Bounds for pictures and films, within: those that may be as large as ours may rightly take their seconds."""
+    stack = contextlib.ExitStack()
+    stack.enter_context(mock.patch.object(image, "PIXELS", 1_000_000))
+    stack.enter_context(mock.patch.object(film, "LARGEST", 3_000_000))
+    return stack
 
 
 def refused_by(name: str) -> tuple[type[Exception], ...]:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from unit import damaged
-from unit.readers import READERS, refused_by, talk
+from unit.readers import READERS, refused_by, small, talk
 
 from milestones.core.errors import UserError
 from milestones.core.folder import read_json, write_json
@@ -56,7 +56,7 @@ def test_damaged_inputs(name: str, tmp_path: Path, guard: damaged.Guard) -> None
         with guard.over(tmp_path):
             reads(content)
 
-    with damaged.quiet():
+    with damaged.quiet(), small():
         given_ = damaged.inputs(*reader.originals(), count=COUNT, seed=SEED)
         told, _, wrong = damaged.met(watched, given_, refused_by(name), SLOW)
     assert not wrong, "\n".join(wrong)
