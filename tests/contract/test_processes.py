@@ -37,7 +37,7 @@ def together(fork: Fork, of: int, root: Path, place: Path, page: str = "lenet", 
     at, order = port(), page_of(page, place).order()
     started = [fork(peers.part, rank, of, at, str(root), page, settings, order, **more) for rank in range(of)]
     for process in started:
-        process.join(60)
+        process.join(2 * peers.WAIT)
     return [process.exitcode for process in started]
 
 
@@ -134,7 +134,7 @@ def test_minutes_end_the_training_of_all(fork: Fork, tmp_path: Path, place: Path
     settings = {**SETTINGS, "steps": 100_000}
     started = [fork(peers.part, rank, 2, at, str(root), "lenet", settings, order) for rank in range(2)]
     for process in started:
-        process.join(60)
+        process.join(2 * peers.WAIT)
     assert [process.exitcode for process in started] == [0, 0]
     assert read(root / "lenet-1", "report.json")["ended"] == "minutes"
 
@@ -177,7 +177,7 @@ def test_torchrun_trains_and_restarts(tmp_path: Path, place: Path) -> None:
     # process 1 is killed once; torchrun starts all again, and the run that was begun is resumed
     words = [str(Path(peers.__file__)), *lenet(place, "--steps", "12")]
     with torchrun(tmp_path, words, "--max-restarts", "1") as process:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     report = json.loads(out)  # of the first process alone, and only once
     assert report["steps"] == 12 and report["processes"] == 2
@@ -189,12 +189,12 @@ def test_sigterm_to_torchrun_saves(tmp_path: Path, place: Path) -> None:
     words = ["-m", "milestones", *lenet(place, "--steps", "1000000")]
     with torchrun(tmp_path, words) as process:
         folder = tmp_path / "runs" / "lenet-1"
-        for _ in range(600):
+        for _ in range(1200):
             if (folder / "log.jsonl").exists():
                 break
             time.sleep(0.1)
         process.terminate()
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=120)
     status = read(folder, "status.json")
     assert status["state"] == "stopped" and status["step"] > 0, err
     assert (folder / "state" / "train.safetensors").exists()
