@@ -168,7 +168,7 @@ def train(knobs: Knobs, model: Gan, data: Data[Labelled], run: Run) -> None:
 
     def probe(twins: Any, plan: Plan) -> Tensor:
         batch = plan.lay(data.train.batch(0, knobs.batch))
-        false = twins[1](torch.randn(knobs.batch, NOISE, device=batch.image.device), batch.label)
+        false = twins[1](torch.randn(len(batch.image), NOISE, device=batch.image.device), batch.label)
         return criticise(twins[0], batch, batch.image.float() / 127.5 - 1, false)["loss"]
 
     run.measure(players, probe, knobs.batch)  # the plan is that of the players: their judge is too small to tell

@@ -279,7 +279,8 @@ class Shared(Run):
             super().show(**items)
 
     def _last_save(self) -> None:
-        """Save what the first process has, as another is lost."""
+        """Save what the first process has, as another is lost; but for what was logged, of which no mean is known."""
+        self._waiting = []
         if self.place.rank == 0 and self._clock is not None:
             super()._save(inside(self.folder, f"state/{self._stage}.safetensors"), self._kept, self._clock, done=False)
 
@@ -324,6 +325,7 @@ class Shared(Run):
         try:
             self._mean_log()
         except Lost:
+            self._waiting = []
             if self.place.rank == 0:
                 super()._save(path, state, clock, done)
             raise

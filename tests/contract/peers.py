@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-WAIT = 20.0  # seconds for another process
+WAIT = 60.0  # seconds for another process
 
 
 def often() -> None:

@@ -37,7 +37,7 @@ def together(fork: Fork, of: int, root: Path, place: Path, page: str = "lenet", 
     at, order = port(), page_of(page, place).order()
     started = [fork(peers.part, rank, of, at, str(root), page, settings, order, **more) for rank in range(of)]
     for process in started:
-        process.join(60)
+        process.join(2 * peers.WAIT)
     return [process.exitcode for process in started]
 
 
@@ -91,17 +91,16 @@ def test_a_lost_process_ends_the_run_saved_and_it_resumes_to_the_same_bits(
     assert together(fork, 2, cut, place, "resnet", NORMED, resume=str(folder)) == [0, 0]
     left, right = (load_file(root / "resnet-1" / "weights.safetensors") for root in (whole, cut))
     assert all(torch.equal(left[name], right[name]) for name in left)
-    # of the step at whose log the other was lost, no mean is known
-    assert [line for line in losses(whole / "resnet-1") if line[0] > 6] == [
-        line for line in losses(folder) if line[0] > 6
-    ]
+    # of the step at whose log the other was lost no mean is known
+    assert losses(folder) == [line for line in losses(whole / "resnet-1") if line[0] != 5]
 
 
 @pytest.mark.parametrize("of", [1, 3])
 def test_a_run_is_resumed_on_another_number(fork: Fork, alone: Path, tmp_path: Path, place: Path, of: int) -> None:
     assert together(fork, 2, tmp_path, place, who=1, at=6) == [2, -signal.SIGKILL]
     assert together(fork, of, tmp_path, place, resume=str(tmp_path / "lenet-1")) == [0] * of
-    ours, theirs = losses(tmp_path / "lenet-1"), losses(alone)
+    ours, theirs = losses(tmp_path / "lenet-1"), [line for line in losses(alone) if line[0] != 6]
+    assert [step for step, _ in ours] == [step for step, _ in theirs]
     assert [loss for _, loss in ours] == pytest.approx([loss for _, loss in theirs], rel=1e-4)
 
 
@@ -135,7 +134,7 @@ def test_minutes_end_the_training_of_all(fork: Fork, tmp_path: Path, place: Path
     settings = {**SETTINGS, "steps": 100_000}
     started = [fork(peers.part, rank, 2, at, str(root), "lenet", settings, order) for rank in range(2)]
     for process in started:
-        process.join(60)
+        process.join(2 * peers.WAIT)
     assert [process.exitcode for process in started] == [0, 0]
     assert read(root / "lenet-1", "report.json")["ended"] == "minutes"
 
@@ -178,7 +177,7 @@ def test_torchrun_trains_and_restarts(tmp_path: Path, place: Path) -> None:
     # process 1 is killed once; torchrun starts all again, and the run that was begun is resumed
     words = [str(Path(peers.__file__)), *lenet(place, "--steps", "12")]
     with torchrun(tmp_path, words, "--max-restarts", "1") as process:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     report = json.loads(out)  # of the first process alone, and only once
     assert report["steps"] == 12 and report["processes"] == 2
@@ -190,12 +189,12 @@ def test_sigterm_to_torchrun_saves(tmp_path: Path, place: Path) -> None:
     words = ["-m", "milestones", *lenet(place, "--steps", "1000000")]
     with torchrun(tmp_path, words) as process:
         folder = tmp_path / "runs" / "lenet-1"
-        for _ in range(600):
+        for _ in range(1200):
             if (folder / "log.jsonl").exists():
                 break
             time.sleep(0.1)
         process.terminate()
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=120)
     status = read(folder, "status.json")
     assert status["state"] == "stopped" and status["step"] > 0, err
     assert (folder / "state" / "train.safetensors").exists()
