@@ -1,4 +1,4 @@
-"""The fast policy of go against the same written plainly; games that it plays; positions of records and of self-play."""
+"""The fast policy of go against the same written plainly; its games; positions of records and of self-play."""
 
 from __future__ import annotations
 
@@ -266,9 +266,7 @@ def test_what_is_held_out_was_never_seen() -> None:
     mirrored = others.flip(3)
     fits = unseen(game, known, torch.cat([others, mirrored, known]))
     count = len(others)
-    assert fits[:count].sum() > 10 and not fits[count:].any(), (
-        "mirror images, repetitions, and what is known are not new"
-    )
+    assert fits[:count].sum() > 10 and not fits[count:].any(), "mirror images, repetitions, the known are not new"
     assert not fits[0], "all games begin alike"
     seen = alike(game, known)
     assert not np.isin(alike(game, others[torch.from_numpy(fits[:count])]), seen).any()
