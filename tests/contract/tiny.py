@@ -132,7 +132,7 @@ PAGES = {
             "horizon": 4,
             "unroll": 2,
             "longer": 2,
-            "examples": 4,
+            "batch": 4,
             "units": 4,
             "steps": 12,
             "starts": 2,

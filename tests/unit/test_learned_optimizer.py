@@ -31,7 +31,7 @@ from milestones.systems.learned_optimizer import (
 )
 
 PLACE = Place(torch.device("cpu"), 0)
-SMALL = changed(Knobs(), {"hidden": 4, "side": 5, "horizon": 6, "unroll": 3, "longer": 2, "examples": 8, "units": 4,
+SMALL = changed(Knobs(), {"hidden": 4, "side": 5, "horizon": 6, "unroll": 3, "longer": 2, "batch": 8, "units": 4,
                           "layers": 2, "steps": 3, "starts": 2}, "learned_optimizer")  # fmt: skip
 TASK = Task(3, (5, 4), "tanh", 2)
 

@@ -50,7 +50,7 @@ def test_slopes_by_differences() -> None:
 def test_synflow_of_a_linear_net_is_a_product() -> None:
     """Without biases, weights x slopes of each layer sum to the sum of the output, so two layers give twice that."""
     model = nn.Sequential(nn.Linear(3, 4, bias=False), nn.Linear(4, 2, bias=False))
-    want = 2 * float((model[1].weight.abs() @ model[0].weight.abs()).sum())
+    want = 2 * float((model[1].weight.abs() @ model[0].weight.abs()).sum().detach())
     twin = copy.deepcopy(model)
     assert synflow(twin, twin, torch.randn(6, 3)) == pytest.approx(math.log(want), rel=1e-5)
     assert math.isnan(synflow(twin, lambda x: x, torch.randn(6, 3))), "nothing is learned in it"
