@@ -13,6 +13,7 @@ VERBS = {
     "look": "see what a run learned: its units and layers, what it looks at in an input, the loss around it",
     "attack": "look for small changes of the input that mislead a run; certify what no change can mislead",
     "lr": "find a page's learning rate by short trainings, and see what other rates do",
+    "export": "a run as a folder to publish: weights, model card, ONNX, torch.export; --script: one plain file",
     "fork": "copy a page to a file of yours, to change",
     "runs": "what has been trained here",
     "compare": "runs side by side: what differs in settings and scores",
