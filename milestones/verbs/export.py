@@ -23,7 +23,7 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("run", metavar="RUN", help="a finished run: its folder, a name as lenet-3, or a page")
     parser.add_argument("--to", default="", metavar="FOLDER", help="a new folder [export, in the run's own]")
     parser.add_argument("--script", action="store_true",
-                        help=f"also {SCRIPT}: one file of plain PyTorch that answers as 'milestones use' does")  # fmt: skip
+                        help=f"also {SCRIPT}: one file of plain PyTorch that answers as 'use' does")  # fmt: skip
     parser.add_argument("--page", default="", help="the .py file of a page of your own")
     parser.add_argument("--runs", default="runs", help="the folder of run folders [runs]")
 
@@ -57,7 +57,9 @@ def run(args: argparse.Namespace) -> int:
         raise
     content = {"run": str(trained.folder), "folder": str(target), **found}
     lines = [f"{target}: {', '.join(found['files'])}"]
-    lines += [f"{one['net'] or 'the net'} within {one['apart']:.1e} of PyTorch on 100 examples" for one in found["nets"]]
+    lines += [
+        f"{one['net'] or 'the net'} within {one['apart']:.1e} of PyTorch on 100 examples" for one in found["nets"]
+    ]
     answer(args, content, "\n".join([*lines, *(f"not exported: {line}" for line in found["refused"])]))
     return 0
 
@@ -110,7 +112,7 @@ def in_nets(trained: Trained, folder: Path) -> tuple[list[Exported], list[str]]:
     from .nets import EXAMPLES, MOST, Refused, exported, outermost
     from .subject import prepared
 
-    found, refused = list["Exported"](), list[str]()
+    found, refused = list[Any](), list[str]()
     try:
         if trained.system.loss is None:
             raise Refused("its page has no loss that calls a net on a batch")
@@ -137,15 +139,18 @@ def cut_out(trained: Trained, folder: Path) -> list[str]:
     from .cutting import Uncut, script
 
     name = trained.entry.name
-    doc = (f"{name}: answers for files of yours, in plain PyTorch.\n\nCut out of milestones (Apache-2.0). Needs torch, "
-           f"numpy, pillow, safetensors; model.safetensors and facts.json beside it.\n\n    python {SCRIPT} FILE ...\n")  # fmt: skip
+    doc = (f"{name}: answers for files of yours, in plain PyTorch.\n\nCut out of milestones (Apache-2.0). Needs "
+           f"torch, numpy, pillow, safetensors; model.safetensors and facts.json beside it."
+           f"\n\n    python {SCRIPT} FILE ...\n")  # fmt: skip
     path = folder / SCRIPT
     try:
         path.write_text(script(trained, doc), encoding="utf-8")
         words = [sys.executable, "-I", "-B", "-c", ALONE, str(path)]
         done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, check=False)
         if done.returncode:
-            raise Uncut(f"the script does not run alone ({(done.stderr.strip().splitlines() or ['no word'])[-1][:160]})")
+            raise Uncut(
+                f"the script does not run alone ({(done.stderr.strip().splitlines() or ['no word'])[-1][:160]})"
+            )
     except (Uncut, subprocess.TimeoutExpired) as problem:
         path.unlink(missing_ok=True)
         return [f"{SCRIPT}: {problem}"]
@@ -180,9 +185,9 @@ def card(trained: Trained, report: Mapping[str, Any], nets: Sequence[Exported], 
         "\n\n".join(f"{key.capitalize()}: {told[key]}." if not told[key].endswith(".") else
                     f"{key.capitalize()}: {told[key]}" for key in ("paper", "idea", "deviations") if key in told),
         "## Measured\n\n" + ("\n".join(table) if rows else "This run has no measured scores."),
-        f"Preset `{trained.config.get('preset')}`, seed {trained.config.get('seed')}, {report.get('steps', '?')} updates, "
-        f"{report.get('seconds', '?')} s on {report.get('device', '?')}.",
-        f"## Data\n\n{data.get('name', 'made by the page itself')}. {data.get('source', '')}".rstrip(),
+        f"Preset `{trained.config.get('preset')}`, seed {trained.config.get('seed')}, "
+        f"{report.get('steps', '?')} updates, {report.get('seconds', '?')} s on {report.get('device', '?')}.",
+        f"## Data\n\n{data.get('name', 'made by the page itself')}. {data.get('note', '')}".rstrip(),
         "## Licence\n\nThe code is under the Apache License 2.0. No licence is given here for the weights: whoever "
         "trained them says it, within what the licence of the data allows.",
         "## In this folder\n\n`model.safetensors`: the weights; `config.json`: the settings; `facts.json`: what the "
@@ -194,14 +199,14 @@ def card(trained: Trained, report: Mapping[str, Any], nets: Sequence[Exported], 
         parts += [f"- `{'`, `'.join(one.files)}`: {'; '.join(one.inputs)} gives {'; '.join(one.outputs)}; largest "
                   f"difference {one.apart:.1e}" for one in nets]  # fmt: skip
         after = "the softmax of its last dimension are the chances of the labels in `facts.json`; " * bool(labels)
-        parts.append(f"Steps outside of the net: {after}a file of yours becomes its input as `read` and `use` of the page "
-                     f"`{name}` do it" + (f", which `{SCRIPT}` has word for word." if scripted else "."))  # fmt: skip
+        parts.append(f"Steps outside of the net: {after}a file of yours becomes its input as `read` and `use` of "
+                     f"the page `{name}` do it" + (f", which `{SCRIPT}` has word for word." if scripted else "."))  # fmt: skip
         file = nets[0].files
         parts.append(f'```python\nimport onnxruntime\nsession = onnxruntime.InferenceSession("{file[1]}")\n\n'
                      f'import torch\nnet = torch.export.load("{file[0]}").module()\n```')  # fmt: skip
     if scripted:
-        parts.append(f"## Use\n\n`python {SCRIPT} FILE ...` needs torch, numpy, pillow and safetensors alone, and answers "
-                     "in JSON.")  # fmt: skip
+        parts.append(f"## Use\n\n`python {SCRIPT} FILE ...` needs torch, numpy, pillow and safetensors alone, and "
+                     "answers in JSON.")  # fmt: skip
     if refused:
         parts.append("## Not exported\n\n" + "\n".join(f"- {line}" for line in refused))
     return "\n\n".join(parts) + "\n"

@@ -27,7 +27,7 @@ class Net(NamedTuple):
     inputs: tuple[Any, ...]  # tensors, or named tuples of tensors, examples first
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):
     """A net cannot be exported, and why."""
 
 
@@ -106,8 +106,8 @@ def quietly() -> Iterator[None]:
 
 
 def exported(net: Net, folder: Path, labels: list[str]) -> Exported:
-    """Write NAME.pt2 and NAME.onnx and compare both with PyTorch on 100 examples, in batches of two sizes. Refused: they
-    cannot be made, or say something else; nothing of the net is left then."""
+    """Write NAME.pt2 and NAME.onnx and compare both with PyTorch on 100 examples, in batches of two sizes.
+    Refused: they cannot be made, or say something else; nothing of the net is left then."""
     whole(net)
     stem = net.name or "model"
     paths = [folder / f"{stem}.pt2", folder / f"{stem}.onnx"]
@@ -151,7 +151,7 @@ def written(net: Net, paths: list[Path], labels: list[str]) -> Exported:
     apart = 0.0
     for part in parts:
         want = tensors(net.module(*part))
-        if any(not torch.allclose(a, b, NEAR, NEAR, True) for a, b in zip(want, tensors(net.module(*part)), strict=True)):
+        if any(distance(a, b) > NEAR for a, b in zip(want, tensors(net.module(*part)), strict=True)):
             raise Refused("it draws at random: no two answers are the same")
         feed = dict(zip(names, (one.contiguous().numpy() for one in tensors(part)), strict=True))
         got = session.run(None, {name: feed[name] for name in there})
