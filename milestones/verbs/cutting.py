@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
-OURS = __package__.split(".")[0]
+OURS = "milestones"
 PLAIN = {"torch", "numpy", "PIL", "safetensors"}  # what a script may need beside Python itself
 Place = tuple[str, str]  # a module and a name in it
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -199,8 +199,10 @@ def card(trained: Trained, report: Mapping[str, Any], nets: Sequence[Exported], 
         parts += [f"- `{'`, `'.join(one.files)}`: {'; '.join(one.inputs)} gives {'; '.join(one.outputs)}; largest "
                   f"difference {one.apart:.1e}" for one in nets]  # fmt: skip
         after = "the softmax of its last dimension are the chances of the labels in `facts.json`; " * bool(labels)
-        parts.append(f"Steps outside of the net: {after}a file of yours becomes its input as `read` and `use` of "
-                     f"the page `{name}` do it" + ("," * scripted + f" which `{SCRIPT}` has" * scripted + "."))  # fmt: skip
+        way = f"the page `{name}` do it" + f", which `{SCRIPT}` has" * scripted
+        parts.append(
+            f"Steps outside of the net: {after}a file of yours becomes its input as `read` and `use` of {way}."
+        )
         file = nets[0].files
         parts.append(f'```python\nimport onnxruntime\nsession = onnxruntime.InferenceSession("{file[1]}")\n\n'
                      f'import torch\nnet = torch.export.load("{file[0]}").module()\n```')  # fmt: skip

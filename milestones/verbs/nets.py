@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,13 +87,13 @@ def tensors(values: Any) -> list[Any]:
     return [values]
 
 
-def mapped(values: tuple[Any, ...], change: Any) -> tuple[Any, ...]:
+def mapped(values: tuple[Any, ...], change: Callable[[Tensor], Any]) -> tuple[Any, ...]:
     """The inputs with each tensor changed."""
     return tuple(type(v)(*map(change, v)) if isinstance(v, tuple) else change(v) for v in values)
 
 
 @contextlib.contextmanager
-def quietly() -> Iterator[None]:
+def quietly() -> Generator[None]:
     """Without what the exporters say of themselves."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
@@ -142,7 +142,7 @@ def written(net: Net, paths: list[Path], labels: list[str]) -> Exported:
     if labels:
         proto.metadata_props.add(key="labels", value=json.dumps(labels))
         onnx.save(proto, paths[1])
-    program._example_inputs = None  # torch.export.save would pickle them
+    program.example_inputs = None  # torch.export.save would pickle them
     torch.export.save(program, paths[0])
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
