@@ -15,6 +15,7 @@ VERBS = {
     "attack": "look for small changes of the input that mislead a run; certify what no change can mislead",
     "lr": "find a page's learning rate by short trainings, and see what other rates do",
     "tune": "find a page's settings by many trainings; --architecture: depth, width and cell of its net",
+    "export": "a run as a folder to publish: weights, model card, ONNX, torch.export; --script: one plain file",
     "fork": "copy a page to a file of yours, to change",
     "runs": "what has been trained here",
     "compare": "runs side by side: what differs in settings and scores",
