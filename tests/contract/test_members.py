@@ -30,6 +30,7 @@ REFUSED = {  # page: why
     ),
     **dict.fromkeys(
         (
+            "bpl",
             "captions",
             "charrnn",
             "depth",
