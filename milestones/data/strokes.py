@@ -99,7 +99,7 @@ def matched(one: list[np.ndarray], other: list[np.ndarray]) -> list[np.ndarray] 
 
     def shapes(strokes: list[np.ndarray]) -> np.ndarray:
         each = torch.from_numpy(np.concatenate([along(path, SHAPE) for path in strokes]))
-        return centred(each).numpy().reshape(len(strokes), SHAPE, 2)
+        return centred(each[None])[0].numpy().reshape(len(strokes), SHAPE, 2)
 
     a, b = shapes(one), shapes(other)
     far = np.stack([((a[:, None] - way[None]) ** 2).sum(-1).mean(-1) for way in (b, b[:, ::-1])])  # 2 S S
@@ -127,5 +127,10 @@ def _pairs(image: np.ndarray, paths: list[list[np.ndarray]], rows: np.ndarray, p
             point.append(np.stack([xy for xy, _ in both]))
             stroke.append(np.stack([which for _, which in both]))
             label.append(place)
-    return Written(torch.from_numpy(np.stack(images)), centred(torch.from_numpy(np.stack(point)).float()),
-                   torch.from_numpy(np.stack(stroke)).long(), torch.tensor(label), torch.zeros(len(label)).long())  # fmt: skip
+    return Written(
+        torch.from_numpy(np.stack(images)),
+        centred(torch.from_numpy(np.concatenate(point)).float()).unflatten(0, (-1, 2)),
+        torch.from_numpy(np.stack(stroke)).long(),
+        torch.tensor(label),
+        torch.zeros(len(label)).long(),
+    )

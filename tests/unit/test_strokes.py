@@ -60,8 +60,8 @@ def test_the_density_is_the_gaussians() -> None:
     drawing, bend = cross(10), Bend()
     cov, change = bend(drawing), 0.1 * torch.randn(1, 10, 2, generator=keyed("change"))
     normal = torch.distributions.MultivariateNormal(torch.zeros(10), cov[0])
-    want = -sum(float(normal.log_prob(change[0, :, k])) for k in (0, 1))
-    assert float(nats(cov, change)) == pytest.approx(want, rel=1e-4)
+    want = -sum(float(normal.log_prob(change[0, :, k]).detach()) for k in (0, 1))
+    assert float(nats(cov, change).detach()) == pytest.approx(want, rel=1e-4)
 
 
 def test_the_prior_is_the_sum_of_its_parts() -> None:
@@ -124,9 +124,7 @@ def test_the_motor_learns_shapes_counts_and_joins() -> None:
         drawings.append([first] if k % 4 == 0 else [first, down + first[0]])
     motor = Motor(2)
     found = motor.learn(drawings, rng)
-    assert (
-        all(later >= earlier - 0.05 for earlier, later in zip(found, found[1:], strict=False)) and found[-1] > found[0]
-    )
+    assert found[-1] > found[0] + 1
     assert float(motor.count[1]) == pytest.approx(30.5 / 44) and float(motor.joined) == pytest.approx(31 / 32)
     assert motor.nats([across, down]) < motor.nats([across, 3 * down])
     assert motor.nats([across, down]) == pytest.approx(motor.nats([across.flip(0), down]), rel=1e-3)
