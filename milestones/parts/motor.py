@@ -27,7 +27,7 @@ def shape(path: Float[Tensor, "N 2"]) -> Float[Tensor, "D"]:
     return (points[1:] - points[:1]).flatten()
 
 
-def split(drawing: Drawing) -> list[list[Float[Tensor, "N 2"]]]:
+def split(drawing: Drawing) -> list[list[Float[Tensor, "_ 2"]]]:
     """The strokes of each drawing."""
     return [[p[s == k] for k in range(int(s.max()) + 1)] for p, s in zip(*drawing, strict=True)]
 
@@ -63,7 +63,7 @@ class Motor(nn.Module):
         scale = self.root.diagonal(dim1=1, dim2=2).log().sum(1) + 0.5 * shape.shape[1] * math.log(2 * math.pi)
         return self.weight.log() - 0.5 * z.square().sum(-1) - scale
 
-    def nats(self, strokes: Sequence[Float[Tensor, "N 2"]]) -> float:
+    def nats(self, strokes: Sequence[Float[Tensor, "_ 2"]]) -> float:
         """-log of how likely a pen draws these, each in its likelier direction, in any order."""
         both = torch.stack([shape(way) for path in strokes for way in (path, path.flip(0))])
         each = self.logits(both).logsumexp(1).view(-1, 2).amax(1)
@@ -71,7 +71,7 @@ class Motor(nn.Module):
         return -float(each.sum() + number)
 
     @torch.no_grad()
-    def learn(self, drawings: Sequence[Sequence[Float[Tensor, "N 2"]]], rng: torch.Generator) -> list[float]:
+    def learn(self, drawings: Sequence[Sequence[Float[Tensor, "_ 2"]]], rng: torch.Generator) -> list[float]:
         """Estimate all from drawings; the mean of log p(shape) after each round."""
         number = torch.tensor([min(len(one), MOST) for one in drawings])
         self.count.copy_((number.bincount(minlength=MOST + 1)[1:] + 0.5) / (len(number) + 0.5 * MOST))
@@ -102,7 +102,7 @@ class Motor(nn.Module):
         return found
 
     @torch.no_grad()
-    def draw(self, rng: torch.Generator) -> list[Float[Tensor, "N 2"]]:
+    def draw(self, rng: torch.Generator) -> list[Float[Tensor, "_ 2"]]:
         """The strokes of a new character."""
         paths: list[Tensor] = []
         for k in range(1 + int(torch.multinomial(self.count, 1, generator=rng))):
@@ -116,7 +116,7 @@ class Motor(nn.Module):
         return paths
 
 
-def strung(paths: Sequence[Float[Tensor, "N 2"]], points: int) -> tuple[Float[Tensor, "P 2"], Int[Tensor, "P"]]:
+def strung(paths: Sequence[Float[Tensor, "_ 2"]], points: int) -> tuple[Float[Tensor, "P 2"], Int[Tensor, "P"]]:
     """Paths as equally many points each, `points` in all or a few less."""
     each = max(2, points // len(paths))
     spread = [torch.nn.functional.interpolate(path.T[None], size=each, mode="linear", align_corners=True)[0].T

@@ -147,7 +147,7 @@ def _merged(lines: list[Line]) -> list[Line]:
                 lines[k] = Line(ends[0], ends[1], path)
 
 
-def parsed(lines: list[Line], rng: np.random.Generator | None = None) -> list[Float[np.ndarray, "N 2"]]:
+def parsed(lines: list[Line], rng: np.random.Generator | None = None) -> list[Float[np.ndarray, "_ 2"]]:
     """Strokes that cover each line once. At a crossing the pen goes on where it turns least, up to TURN; with `rng`
     turns are taken for more or less than they are, for another parse of the same lines."""
     arms: dict[int, list[tuple[int, int]]] = {}

@@ -38,7 +38,7 @@ def along(path: Float[np.ndarray, "N 2"], count: int) -> Float[np.ndarray, "M 2"
     return np.stack([np.interp(at, far, one) for one in path.T], 1)
 
 
-def shares(strokes: Sequence[Float[np.ndarray, "N 2"]], points: int) -> list[int]:
+def shares(strokes: Sequence[Float[np.ndarray, "_ 2"]], points: int) -> list[int]:
     """How many of `points` each stroke gets: by its length, at least one."""
     size = np.array([np.hypot(*np.diff(path, axis=0).T).sum() for path in strokes]) + 1e-6
     whole = np.maximum(1, np.floor(size / size.sum() * points)).astype(int)
@@ -48,7 +48,7 @@ def shares(strokes: Sequence[Float[np.ndarray, "N 2"]], points: int) -> list[int
     return whole.tolist()
 
 
-def laid_along(strokes: Sequence[Float[np.ndarray, "N 2"]], points: int,
+def laid_along(strokes: Sequence[Float[np.ndarray, "_ 2"]], points: int,
                count: Sequence[int] | None = None) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """The points "P 2" and strokes "P" of one drawing, before `centred`."""
     count = count or shares(strokes, points)

@@ -124,7 +124,7 @@ def test_the_motor_learns_shapes_counts_and_joins() -> None:
         drawings.append([first] if k % 4 == 0 else [first, down + first[0]])
     motor = Motor(2)
     found = motor.learn(drawings, rng)
-    assert found[-1] > found[0] + 1
+    assert found[-1] > Motor(1).learn(drawings, rng)[-1] + 1, "two kinds say more than one"
     assert float(motor.count[1]) == pytest.approx(30.5 / 44) and float(motor.joined) == pytest.approx(31 / 32)
     assert motor.nats([across, down]) < motor.nats([across, 3 * down])
     assert motor.nats([across, down]) == pytest.approx(motor.nats([across.flip(0), down]), rel=1e-3)
