@@ -65,6 +65,7 @@ TIMELINE = (
     Entry("frames", 2015, "memory over pictures tells what no single frame shows", "milestones.systems.frames"),
     Entry("sounds", 2015, "a spectrogram is a picture, and nets that see can hear", "milestones.systems.sounds"),
     Entry("captions", 2015, "a picture is told in a sentence, and where it looked", "milestones.systems.captions"),
+    Entry("bpl", 2015, "a character is a program of strokes, known from one drawing", "milestones.systems.bpl"),
     Entry("made", 2015, "the exact chance of a picture, from masks on an autoencoder", "milestones.systems.made"),
     Entry("resnet", 2015, "identity shortcuts make nets a hundred layers deep", "milestones.systems.resnet"),
     Entry("alphago", 2016, "nets that learned from games, and a search, play go", "milestones.systems.alphago"),

@@ -122,18 +122,18 @@ def sheets(ink: np.ndarray) -> UInt8[np.ndarray, "N h w"]:
     return np.stack([laid(one) for one in ink.reshape(-1, *ink.shape[-2:]).astype(np.float32)])
 
 
-def laid(level: np.ndarray) -> UInt8[np.ndarray, "h w"]:
+def laid(level: np.ndarray, side: int = SIDE, box: float = BOX) -> UInt8[np.ndarray, "h w"]:
     """Ink levels "H W" from 0 to 1: the box around the ink scaled to the sheet, thin pens widened, its centre of mass
     in the middle. Where on its paper something was drawn, and how large, is not what it is."""
     rows, columns = np.flatnonzero(level.max(1) > 0.05), np.flatnonzero(level.max(0) > 0.05)
     level = level[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return laid_out(widened(level, BOX, SIDE), SIDE, BOX)
+    return laid_out(widened(level, box, side), side, box)
 
 
-def seen(images: Sequence[Image]) -> UInt8[Tensor, "B 1 h w"]:
+def seen(images: Sequence[Image], side: int = SIDE, box: float = BOX) -> UInt8[Tensor, "B 1 h w"]:
     """The user's pictures as the model reads them. All ink counts, however far apart its pieces are. UserError: a
     picture without ink."""
-    return torch.from_numpy(np.stack([laid(_ink(image)) for image in images]))[:, None]
+    return torch.from_numpy(np.stack([laid(_ink(image), side, box) for image in images]))[:, None]
 
 
 def _ink(image: Image) -> np.ndarray:

@@ -45,6 +45,7 @@ REFUSED = {  # page: why
     **dict.fromkeys(
         (
             "autoencoder",
+            "bpl",
             "captions",
             "charrnn",
             "dbn",

@@ -165,6 +165,7 @@ PAGES = {
         texts=("b2 a1", "b2", "a1 b2 c3"),
     ),
     "eeg": Tiny({"heads": 1, "trials": 40, "steps": 16, "batch": 16, "crop_s": 0, "dropout": 0.0}, parameters=46084),
+    "bpl": Tiny({"steps": 16, "batch": 8, "points": 24, "kinds": 3, "parses": 2, "search": 2}),
     "fewshot": Tiny({"steps": 16, "batch": 8, "width": 4}),
     "scenes": Tiny({"scenes": 96, "steps": 20, "batch": 8, "width": 4}),
     "transformer": Tiny(
