@@ -60,6 +60,8 @@ COMMANDS = {  # smaller than `quick` where its weights would take more than thei
     "autoencoder": f"autoencoder --hidden 200 100 {PLAIN}",
     "dbn": f"dbn --hidden 250 250 {PLAIN}",
     "fewshot": f"fewshot {FAST}",
+    "bpl": f"bpl {PLAIN}",
+    "learned_optimizer": "learned_optimizer --plan contiguous/float32/1",
     "alphago": f"alphago {FAST}",
     "alphazero-go5": "alphazero --preset go5 --plan channels_last/bfloat16/2",
     "alphazero-go7": "alphazero --preset go7 --channels 32 --steps 3500 --strewn 0.5 --most 10 --lr 0.006 --looks 4 "

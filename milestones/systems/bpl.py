@@ -173,7 +173,7 @@ def read(facts: Facts, images: Sequence[Image]) -> Written:
 
 
 def use(model: Programs, facts: Facts, images: Sequence[Image], *,
-        learn: Annotated[str, "a folder with a folder of one or a few pictures for each class to choose from"] = "",
+        learn: Annotated[str, "a folder with a folder of pictures, one or more, for each class", "path"] = "",
         seed: Annotated[int, "of the new drawings"] = 0) -> list[dict[str, Ranking | Image]]:  # fmt: skip
     """The strokes of each picture, and the same character drawn anew; with `learn`, which class it is of."""
     drawing = programs(model, ink_of(images))
