@@ -235,7 +235,7 @@ class Estimator(BaseEstimator):
     def _said(self, X: Any) -> Iterator[Any]:
         """The page's answer to each example."""
         check_is_fitted(self, "trained_")
-        examples = validate_data(self, X, reset=False, allow_nd=self.pictures_, dtype=kept_type(X))
+        examples: Any = validate_data(self, X, reset=False, allow_nd=self.pictures_, dtype=kept_type(X))
         with as_value_error():
             for first in range(0, len(examples), AT_ONCE):
                 answers = self.trained_.use(self._media(examples[first : first + AT_ONCE]))
@@ -247,6 +247,8 @@ class Classifier(ClassifierMixin, Estimator):
 
     def fit(self, X: Any, y: Any) -> Self:
         """This estimator, trained. ValueError: not two classes, or data that the page cannot learn."""
+        examples: Any
+        named: Any
         examples, named = validate_data(self, X, y, allow_nd=True, dtype=kept_type(X))
         check_classification_targets(named)
         self.classes_, numbers = np.unique(named, return_inverse=True)
@@ -277,6 +279,8 @@ class Regressor(RegressorMixin, Estimator):
 
     def fit(self, X: Any, y: Any) -> Self:
         """This estimator, trained. ValueError: data that the page cannot learn."""
+        examples: Any
+        values: Any
         examples, values = validate_data(self, X, y, allow_nd=True, y_numeric=True, dtype=kept_type(X))
         return self._learn(examples, values.astype(np.float64), ())
 
