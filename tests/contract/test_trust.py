@@ -1,5 +1,4 @@
-"""Killed at random moments, with a clock that jumps, again and again in one process: short forms of the long campaigns
-in benchmarks/killed.py and benchmarks/soak.py, and what the clock may not change."""
+"""Killed at random moments, with a clock that jumps, again and again in one process."""
 
 from __future__ import annotations
 
