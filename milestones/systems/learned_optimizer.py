@@ -257,8 +257,8 @@ def use(model: Optimizer, facts: Facts, texts: Sequence[Text]) -> list[dict[str,
         valid, answers = held(data.valid, data.facts), []
         for family in asks:
             if (size := task_of(family, data.facts).size) > MOST_WEIGHTS:
-                do, want = "Ask for fewer units", f"a net of at most {MOST_WEIGHTS:,} weights"
-                raise UserError(want, f"{size:,}", do, "learned_optimizer")
+                want = f"a net of at most {MOST_WEIGHTS:,} weights"
+                raise UserError(want, f"{size:,}", "Ask for fewer units", "learned_optimizer")
             ways = {one: ended(Knobs(), rule, family, data, place, "asked", 2, valid)
                     for one, rule in rules(model, 0).items() if one != "momentum"}  # fmt: skip
             ends = {one: float(final.mean()) for one, (_, final) in ways.items()}

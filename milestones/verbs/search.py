@@ -155,8 +155,8 @@ class Lead:
                 process.wait()
             raise
         if all(codes):
-            want, do = "processes that make trials", "What they said stands above"
-            raise UserError(want, f"{count} that ended with {codes[0]}", do, tuning.who)
+            got = f"{count} that ended with {codes[0]}"
+            raise UserError("processes that make trials", got, "What they said stands above", tuning.who)
 
     def finals(self, tuning: Tuning) -> dict[str, Any]:
         """The winner and the defaults trained anew with another seed, one after the other and for as long; each scored
