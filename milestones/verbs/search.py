@@ -165,7 +165,8 @@ class Lead:
             best = best_of(told(opened(tuning.folder)))
         settings = best["settings"] or {}
         order = tuning.ordered(tuning.seed + 1)
-        pace, found = float(tuning.default["seconds"]), {}
+        pace = float(tuning.default["seconds"])
+        found: dict[str, Any] = {}
         tries: list[tuple[str, dict[str, Any]]] = [("winner", settings)] if settings else []
         for name, one in [*tries, ("defaults", {})]:
             length = next(key for key in LENGTHS if key in tuning.values)
