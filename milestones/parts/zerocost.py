@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -20,7 +21,7 @@ def slopes(model: nn.Module, loss: Tensor) -> tuple[float, float]:
     """The norm of the loss's gradient, and the sum of |weight x its gradient|: what would change if single weights were
     taken away (SNIP: Lee, Ajanthan & Torr 2019)."""
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    found = torch.autograd.grad(loss, weights, allow_unused=True)
+    found: Any = torch.autograd.grad(loss, weights, allow_unused=True)  # None where one is unused
     norm, kept = 0.0, 0.0
     for weight, gradient in zip(weights, found, strict=True):
         if gradient is not None:
@@ -41,7 +42,7 @@ def synflow(model: nn.Module, scores: Callable[[Tensor], Tensor], input: Float[T
     if not value.requires_grad:
         return math.nan
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    found = torch.autograd.grad(value, weights, allow_unused=True)
+    found: Any = torch.autograd.grad(value, weights, allow_unused=True)
     total = sum(float((weight.detach() * gradient).double().sum())
                 for weight, gradient in zip(weights, found, strict=True) if gradient is not None)  # fmt: skip
     return math.log(total) if 0 < total < math.inf else math.nan

@@ -111,7 +111,7 @@ def axis(one: Mapping[str, Any], values: Sequence[Any]) -> tuple[list[float], li
     places = [(scale(value) - scale(low)) / wide if not log or value > 0 else math.nan for value in numbers]
     middle = math.sqrt(low * high) if log else (low + high) / 2
     marks = [(low, 0.0), (middle, 0.5), (high, 1.0)]
-    return places, [(at, short(1 - value) if one["kind"] == "below one" else short(value)) for value, at in marks]
+    return places, [(at, f"{1 - value:.6g}" if one["kind"] == "below one" else short(value)) for value, at in marks]
 
 
 def parallel(ranges: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]], term: str) -> str:

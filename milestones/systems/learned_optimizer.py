@@ -160,7 +160,7 @@ def train(knobs: Knobs, model: Optimizer, data: Data[Labelled], run: Run) -> Non
             (total / knobs.unroll).backward()
             nn.utils.clip_grad_norm_(model.parameters(), knobs.clip)
             optimizer.step()
-            theta, kept = theta.detach(), [tuple(part.detach() for part in state) for state in kept]
+            theta, kept = theta.detach(), [tuple(part.detach() for part in state) for state in kept or ()]
         run.log(loss=torch.stack(seen_losses).mean(), last=seen_losses[-1])
         if run.every(max(1, knobs.steps // 10)):
             run.log(
@@ -215,7 +215,7 @@ def shown(knobs: Knobs, model: Optimizer, data: Data[Labelled], place: Place) ->
         rates = [f"{rate:.2g}" for rate in model.rates[k].tolist()]
         rows.append([name or "as learned", *(f"{value:.3f}" for value in finals.values()), *rates,
                      min(finals, key=finals.__getitem__)])  # fmt: skip
-    head = ["task", *finals, *(f"rate of {name}" for name in RIVALS), "lowest"]
+    head = ["task", "learned", *RIVALS, *(f"rate of {name}" for name in RIVALS), "lowest"]
     return {**found, "validation": Listing(head, rows)}
 
 
@@ -257,8 +257,8 @@ def use(model: Optimizer, facts: Facts, texts: Sequence[Text]) -> list[dict[str,
         valid, answers = held(data.valid, data.facts), []
         for family in asks:
             if (size := task_of(family, data.facts).size) > MOST_WEIGHTS:
-                do, want = "Ask for fewer units", f"a net of at most {MOST_WEIGHTS:,} weights"
-                raise UserError(want, f"{size:,}", do, "learned_optimizer")
+                want = f"a net of at most {MOST_WEIGHTS:,} weights"
+                raise UserError(want, f"{size:,}", "Ask for fewer units", "learned_optimizer")
             ways = {one: ended(Knobs(), rule, family, data, place, "asked", 2, valid)
                     for one, rule in rules(model, 0).items() if one != "momentum"}  # fmt: skip
             ends = {one: float(final.mean()) for one, (_, final) in ways.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import warnings
 from collections.abc import Generator, Sequence
@@ -35,7 +36,7 @@ def quiet() -> Generator[None]:
 def needed() -> None:
     """UserError: Optuna is not installed."""
     try:
-        import optuna  # noqa: F401
+        importlib.import_module("optuna")
     except ImportError:
         do = 'Install it: pip install "milestones[tune]"'
         raise UserError("the package optuna, which draws the settings", "none", do) from None

@@ -155,8 +155,8 @@ class Lead:
                 process.wait()
             raise
         if all(codes):
-            want, do = "processes that make trials", "What they said stands above"
-            raise UserError(want, f"{count} that ended with {codes[0]}", do, tuning.who)
+            got = f"{count} that ended with {codes[0]}"
+            raise UserError("processes that make trials", got, "What they said stands above", tuning.who)
 
     def finals(self, tuning: Tuning) -> dict[str, Any]:
         """The winner and the defaults trained anew with another seed, one after the other and for as long; each scored
@@ -165,7 +165,8 @@ class Lead:
             best = best_of(told(opened(tuning.folder)))
         settings = best["settings"] or {}
         order = tuning.ordered(tuning.seed + 1)
-        pace, found = float(tuning.default["seconds"]), {}
+        pace = float(tuning.default["seconds"])
+        found: dict[str, Any] = {}
         tries: list[tuple[str, dict[str, Any]]] = [("winner", settings)] if settings else []
         for name, one in [*tries, ("defaults", {})]:
             length = next(key for key in LENGTHS if key in tuning.values)

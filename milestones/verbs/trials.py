@@ -79,7 +79,7 @@ def read(folder: Path, page_name: str = "") -> Tuning:
     content = read_json(folder, FILE)
     try:
         who = str(content["system"])
-        ranges = [Range(**{**one, "choices": tuple(one["choices"])}) for one in content["ranges"]]
+        ranges = [Range(**one)._replace(choices=tuple(one["choices"])) for one in content["ranges"]]
         named = ("preset", "settings", "values", "order", "seed", "architecture", "default")
         tuning = Tuning(folder, page_name or who, who, ranges=ranges, judge=Judge(**content["judge"]),
                         **{name: content[name] for name in named})  # fmt: skip

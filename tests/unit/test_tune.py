@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import pickle
@@ -189,7 +190,7 @@ def test_verdict() -> None:
 
 def test_halving_ends_the_worst(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Rates that learn nothing are ended early where the defaults came further."""
-    found = tuned([*words, "--steps", "400", "--range", "lr=1e-9:1e-8", "--over", "lr", "--trials", "4"], capsys)
+    found = tuned([*words, "--steps", "200", "--range", "lr=1e-9:1e-8", "--over", "lr", "--trials", "4"], capsys)
     early = [row for row in found["trials"] if row["state"] == "pruned"]
     assert len(early) == 3
     for row in early:
@@ -234,6 +235,15 @@ def test_two_processes_share_a_journal(words: list[str], capsys: pytest.CaptureF
     joined = tuned(["tune", found["study"], "--join", "--trials", "6"], capsys)
     assert joined == {"study": found["study"], "joined": True}
     assert len(journal.told(journal.opened(Path(found["study"])))) >= 6
+
+
+def test_processes_that_all_fail(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    lead = search.Lead(argparse.Namespace(minutes=None, trials=3, processes=2), lambda _: None)
+    tuning = trials.Tuning(home / "absent", "lenet", "lenet", "quick", {}, {}, {}, 0, [], False,
+                           trials.Judge("valid_loss", "train", False), {})  # fmt: skip
+    with pytest.raises(UserError, match="lenet: expected processes that make trials, got 2 that ended with 2"):
+        lead.many(tuning, "search", time.time() + 60)
 
 
 def test_architecture(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,7 +329,7 @@ def test_damaged_files(words: list[str], capsys: pytest.CaptureFixture[str]) -> 
     (folder / "tune.json").write_text(whole)
     with open(folder / "journal.jsonl", "a") as file:
         file.write('{"op_code": 3\n{}\n')
-    refused(["tune", str(folder)], capsys, "a whole journal.jsonl in ")
+    refused(["tune", str(folder)], capsys, "a damaged line (JSONDecodeError)")
 
 
 def test_without_optuna(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
