@@ -117,9 +117,11 @@ def in_nets(trained: Trained, folder: Path) -> tuple[list[Exported], list[str]]:
         if trained.system.loss is None:
             raise Refused("its page has no loss that calls a net on a batch")
         say("reading the run's data, for examples to check with")
-        source = prepared(trained).test
-        if not hasattr(source, "sweep") or len(source) < EXAMPLES:
-            raise Refused(f"its test data have fewer than {EXAMPLES} examples to check with")
+        data = prepared(trained)
+        sources = [getattr(data, part, None) for part in ("test", "train")]
+        source = next((one for one in sources if hasattr(one, "sweep") and len(one) >= EXAMPLES), None)
+        if source is None:
+            raise Refused(f"its data have fewer than {EXAMPLES} examples to check with")
         called = outermost(trained, next(iter(source.sweep(EXAMPLES))))
     except (Refused, UserError) as problem:
         return [], [f"ONNX and torch.export: {problem}"]

@@ -71,7 +71,7 @@ def test_what_is_exported(made: tuple[str, Path, Path, dict[str, Any]], capsys: 
         assert f"{score['value']:.4g} ({score['low']:.4g} to {score['high']:.4g})" in card
     trained = load(str(folder))
     if name in NETS:
-        image = next(iter(prepared(trained).test.sweep(100)))[0]
+        image = next(iter(prepared(trained).train.sweep(100)))[0]
         session = onnxruntime.InferenceSession(target / "model.onnx")
         with torch.no_grad():
             want = trained.model(image).numpy()
