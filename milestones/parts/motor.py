@@ -86,7 +86,11 @@ class Motor(nn.Module):
             self.start[k] = torch.stack(rows).mean(0)
             self.start_spread[k] = torch.stack(rows).std(0, correction=0) + 0.1
         x = torch.stack([shape(path) for one in drawings for path in one])
-        self.mean.copy_(x[torch.randint(len(x), (len(self.mean),), generator=rng)])
+        chosen = [int(torch.randint(len(x), (), generator=rng))]
+        while len(chosen) < len(self.mean):  # far from those chosen before (Arthur & Vassilvitskii 2007)
+            far = torch.cdist(x, x[chosen]).amin(1).square() + 1e-9
+            chosen.append(int(torch.multinomial(far, 1, generator=rng)))
+        self.mean.copy_(x[chosen])
         self.root.copy_(torch.linalg.cholesky(x.T.cov() + RIDGE * torch.eye(x.shape[1])) / 2)
         found = []
         for _ in range(ROUNDS):
