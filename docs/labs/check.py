@@ -38,7 +38,9 @@ def lab1(names: Names, rng: np.random.Generator) -> Iterator[Question]:
     yield Question(f"curvatures {curvatures}: 1 % below your rate it converges", rate > 0 and left(0.99 * rate) < 1e-6,
                    "steps of 0.99 times your rate to lead to 0")  # fmt: skip
     with np.errstate(over="ignore"):
-        yield Question("1 % above your rate it diverges", left(1.01 * rate) > 1e6, "steps of 1.01 times it to lead away")
+        yield Question(
+            "1 % above your rate it diverges", left(1.01 * rate) > 1e6, "steps of 1.01 times it to lead away"
+        )
 
 
 def lab2(names: Names, rng: np.random.Generator) -> Iterator[Question]:
@@ -94,7 +96,9 @@ def lab5(names: Names, rng: np.random.Generator) -> Iterator[Question]:
     before = q.copy()
     names["learn"](q, 1, 0, 2.0, 3, False, 0.25, discount)
     changed = list(zip(*np.nonzero(q != before), strict=True))
-    yield Question("one moment changes one number", [tuple(map(int, at)) for at in changed] == [(1, 0)], "that of (1, 0)")
+    yield Question(
+        "one moment changes one number", [tuple(map(int, at)) for at in changed] == [(1, 0)], "that of (1, 0)"
+    )
     q = np.zeros((states, actions))
     for _ in range(6000):
         state, action = int(rng.integers(states - 1)), int(rng.integers(actions))
@@ -102,7 +106,9 @@ def lab5(names: Names, rng: np.random.Generator) -> Iterator[Question]:
         names["learn"](q, state, action, float(reward[state, action]), to, to == states - 1, 0.2, discount)
         q[-1] = 50.0  # of a state where nothing follows: to be left out
     wrong = int((abs(q - best)[:-1] > 0.01).sum())
-    yield Question("after 6,000 moments the table is what the equations say", wrong == 0, f"10 right; {wrong} are wrong")
+    yield Question(
+        "after 6,000 moments the table is what the equations say", wrong == 0, f"10 right; {wrong} are wrong"
+    )
 
 
 def lab6(names: Names, rng: np.random.Generator) -> Iterator[Question]:

@@ -48,6 +48,9 @@ def test_blanks_and_mistakes_do_not_pass(lab: str, tmp_path: Path) -> None:
 
 
 def test_students_have_other_numbers_and_a_missing_file_is_told(tmp_path: Path) -> None:
-    assert check("lab1", SOLVED / "lab1.py", "ann")[1].splitlines()[0] != check("lab1", SOLVED / "lab1.py", "ben")[1].splitlines()[0]
+    assert (
+        check("lab1", SOLVED / "lab1.py", "ann")[1].splitlines()[0]
+        != check("lab1", SOLVED / "lab1.py", "ben")[1].splitlines()[0]
+    )
     code, said = check("lab1", tmp_path / "none.py")
     assert code == 2 and "which is no file" in said

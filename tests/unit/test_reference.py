@@ -179,7 +179,9 @@ def test_a_table_survives_a_bar_and_a_line_break() -> None:
 
 def test_every_figure_of_a_system_page_is_in_its_report() -> None:
     for entry in TIMELINE:
-        shown = re.findall(r"^\| `\w+` \| (\S+) ", (DOCS / "systems" / f"{entry.name}.md").read_text("utf-8"), re.MULTILINE)
+        shown = re.findall(
+            r"^\| `\w+` \| (\S+) ", (DOCS / "systems" / f"{entry.name}.md").read_text("utf-8"), re.MULTILINE
+        )
         file = SHIPPED / entry.name / "report.json"
         scores = json.loads(file.read_text("utf-8"))["scores"] if file.is_file() else {}
         assert shown == [value(score["value"]) for score in scores.values()], entry.name
