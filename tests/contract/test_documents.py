@@ -36,7 +36,7 @@ NOT_RUN = {  # a command's beginning -> why
     "milestones say": "it needs espeak-ng's library; test_say speaks",
     "milestones train lenet --device cuda": "it needs a GPU",
 }
-CUT = {"steps": 2, "batch": 8, "width": 4}  # of a training on the reader's data, where its page has the setting
+CUT = {"steps": 2, "batch": 8, "width": 8}  # of a training on the reader's data, where its page has the setting
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PAGES = {entry.name for entry in TIMELINE}
 
@@ -161,7 +161,7 @@ def test_every_reason_is_used() -> None:
 
 def test_a_wrong_block_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(AssertionError, match="no setting|no option"):
+    with pytest.raises(AssertionError, match=r"no setting|no option"):
         run("milestones train lenet --stepz 3")
     with pytest.raises(AssertionError, match="no way to run"):
         run("curl somewhere")

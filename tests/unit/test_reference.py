@@ -64,8 +64,8 @@ def measured(name: str) -> list[str]:
         paper = "" if score.get("paper") is None else f"{value(score['paper'])} {score['unit']}, {score['paper_data']}"
         if paper and (score["paper_data"] != score["data"]):
             paper += " (published on other data; not comparable)"
-        rows.append([f"`{key}`", f"{value(score['value'])} {score['unit']}", f"{value(score['low'])} to "
-                     f"{value(score['high'])}", f"{score['over']:,}", score["data"], paper, score.get("note", "")])  # fmt: skip
+        shown, between = f"{value(score['value'])} {score['unit']}", f"{value(score['low'])} to {value(score['high'])}"
+        rows.append([f"`{key}`", shown, between, f"{score['over']:,}", score["data"], paper, score.get("note", "")])
     head = ["score", "value", "95 %, test sample", "over", "data", "published", "note"]
     versions = report["versions"]
     told = (
