@@ -1,4 +1,4 @@
-"""Draws docs/pictures/history.svg and writes docs/history.md from docs/history.json and the reports of the runs that ship.
+"""Draws docs/pictures/history.svg and writes docs/history.md, from docs/history.json and the runs that ship.
 
     python benchmarks/history.py [--check]
 
@@ -17,8 +17,8 @@ DOCS = ROOT / "docs"
 BEGIN = (
     "# Four curves of history\n\nWhat the best published systems reached on four tasks, with the source of each point; "
     "the rows are in [history.json](history.json), the picture and this page are made by `benchmarks/history.py`.\n\n"
-    "![Four curves over the years](pictures/history.svg)\n\nNo figure of ours stands in the curves: none was measured on "
-    "these data. What the pages of this project reached on theirs stands below each table, and is not comparable."
+    "![Four curves over the years](pictures/history.svg)\n\nNo figure of ours stands in the curves: none was measured "
+    "on these data. What the pages of this project reached on theirs stands below each table, and is not comparable."
 )
 
 
@@ -46,9 +46,8 @@ def text(found: dict[str, Any]) -> str:
         for page in curve["pages"]:
             report = json.loads((ROOT / "milestones" / "shipped" / page / "report.json").read_text(encoding="utf-8"))
             key, score = next(iter(report["scores"].items()))
-            lines.append(
-                f"| [{page}](systems/{page}.md) | {key} | {score['value']:.4g} {score['unit']} (one seed) | {score['data']} |"
-            )
+            told = f"{key} | {score['value']:.4g} {score['unit']} (one seed) | {score['data']}"
+            lines.append(f"| [{page}](systems/{page}.md) | {told} |")
         lines.append("")
     return "\n".join(lines)
 

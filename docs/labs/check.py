@@ -80,7 +80,8 @@ def lab4(names: Names, rng: np.random.Generator) -> Iterator[Question]:
     yield Question("each pixel moves by at most eps and stays between 0 and 1", legal, f"moves up to {eps}")
     pull = weights[wrong] - weights[right]
     best = sum(max(p * max(0.0, v - eps), p * min(1.0, v + eps)) for p, v in zip(pull, x, strict=True))
-    yield Question(f"class {wrong} gains as much on {right} as it can", math.isclose(float(pull @ found), best, rel_tol=1e-6),
+    most = math.isclose(float(pull @ found), best, rel_tol=1e-6)
+    yield Question(f"class {wrong} gains as much on {right} as it can", most,
                    f"{best:.4f}, got {float(pull @ found):.4f}")  # fmt: skip
 
 

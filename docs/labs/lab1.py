@@ -1,4 +1,4 @@
-"""Lab 1, learning rate. The loss is sum(curvature * x * x) / 2, and gradient descent takes x to x - rate * curvature * x.
+"""Lab 1, learning rate. The loss is sum(curvature * x * x) / 2; gradient descent takes x to x - rate * curvature * x.
 
 Below which rate does x go to 0 in every direction? (Hint: by what is x multiplied in a step?)
 """

@@ -1,4 +1,4 @@
-"""Lab 2, filters. A filter lies on each place of a picture where it fits wholly; the answer there is the sum of products.
+"""Lab 2, filters. A filter lies on each place of a picture where it fits; the answer there is the sum of products.
 
 As in all libraries of deep learning, the filter is not turned round. Write the loops, or do without them.
 """

@@ -1,4 +1,4 @@
-"""Lab 6, search. Two players in turns; a leaf is a number, the worth for who moves first; a position is a list of positions.
+"""Lab 6, search. Two players in turns. A leaf is a number, its worth for the first; a position is a list of these.
 
 Find what the game is worth, and look at as few leaves as you can: call look(leaf) for each that you read.
 """
