@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 BEGIN = (
     "# Four curves of history\n\nWhat the best published systems reached on four tasks, with the source of each point; "
-    "the rows are in [history.json](history.json), the picture and this page are made by `benchmarks/history.py`.\n\n"
+    "the rows are in [history.json](history.json), the picture and this page are made by `benchmarks/history.py`. Most "
+    "values were read where others quote these papers, not in the papers themselves, and are not checked there yet.\n\n"
     "![Four curves over the years](pictures/history.svg)\n\nNo figure of ours stands in the curves: none was measured "
     "on these data. What the pages of this project reached on theirs stands below each table, and is not comparable."
 )
