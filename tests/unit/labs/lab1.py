@@ -1,0 +1,2 @@
+def limit(curvatures):
+    return 2 / max(curvatures)
