@@ -1,6 +1,6 @@
 """The systems that made deep learning, each one readable page of Python on PyTorch.
 
-`systems()` lists the pages, `train(name, **settings)` trains one, `load(name)` gives a trained one; `Classifier(name)`
+`pages()` lists the pages, `train(name, **settings)` trains one, `load(name)` gives a trained one; `Classifier(name)`
 and `Regressor(name)` are scikit-learn's estimators. PyTorch and scikit-learn are imported when they are asked for.
 """
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from .trained import Trained
 
 __version__ = "0.1.0"
-__all__ = ["Classifier", "Regressor", "load", "systems", "train"]
+__all__ = ["Classifier", "Regressor", "load", "pages", "train"]
 
 
-def systems() -> list[str]:
+def pages() -> list[str]:
     """The names of all pages, by year."""
     from .catalog import TIMELINE
 
