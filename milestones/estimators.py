@@ -154,7 +154,7 @@ class Estimator(BaseEstimator):
 
     def _frames(self, X: np.ndarray) -> np.ndarray:
         """Pictures as uint8, "N H W" or "N H W 3". UserError: of another shape."""
-        frames = X
+        frames: Any = X
         if X.ndim == 2:
             side = math.isqrt(X.shape[1])
             high, wide = self.shape or (side, side)
@@ -163,7 +163,7 @@ class Estimator(BaseEstimator):
                 got = f"{X.shape[1]} feature(s) a row"
                 raise UserError(want, got, "Say shape=(height, width), or give arrays N x H x W", str(self.page))
             frames = X.reshape(len(X), high, wide)
-        if X.ndim == 4 and X.shape[3] == 1:
+        if X.shape[3:] == (1,):
             frames = X[..., 0]
         if frames.ndim not in (3, 4) or (frames.ndim == 4 and frames.shape[3] != 3) or 0 in frames.shape:
             got = " x ".join(map(str, X.shape))
