@@ -42,7 +42,8 @@ SEQUENCES = ("dynamics", "lstm", "sounds", "speech", "translator", "captions", "
 SHIPPED = {"shipped": SEQUENCES, "shipped_texts": ("gpt", "charrnn", "words", "vectors", "memory", "logic", "stack"),
            "shipped_worlds": ("reinforce", "ppo", "dqn", "pqn", "worldmodel", "driver"),
            "shipped_games": ("alphazero", "alphago"),
-           "shipped_drawn": ("autoencoder", "dbn", "circuit", "gan", "vae", "made", "fewshot", "bpl", "flow")}  # fmt: skip
+           "shipped_drawn": ("autoencoder", "dbn", "circuit", "gan", "vae", "made", "fewshot", "bpl",
+                             "flow")}  # fmt: skip
 WIDTH, INDENT, MOST_LINES = 110, 12, 5
 TITLES = {
     "keras-tensorflow": "Keras (TensorFlow)",

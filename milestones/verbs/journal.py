@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import warnings
 from collections.abc import Generator, Sequence
@@ -36,7 +35,7 @@ def quiet() -> Generator[None]:
 def needed() -> None:
     """UserError: Optuna is not installed."""
     try:
-        importlib.import_module("optuna")
+        import optuna  # noqa: F401
     except ImportError:
         do = 'Install it: pip install "milestones[tune]"'
         raise UserError("the package optuna, which draws the settings", "none", do) from None

@@ -28,7 +28,14 @@ LOADERS = frozenset(("import_module", "exec_module", "spec_from_file_location", 
 ASKS = {"shell": "a shell", "allow_pickle": "pickles"}  # arguments that may only be False
 # Where modules are taken by name: from tables of ours (pages, verbs, acts of the studio), and a file that the user
 # names on the command line (a page, a world). Tests may.
-LOADING = {f"milestones/{name}" for name in ("catalog.py", "cli.py", "studio/desk.py", "worlds/open.py")}
+LOADING = {f"milestones/{name}" for name in ("catalog.py", "cli.py", "studio/desk.py", "worlds/open.py",
+                                             "verbs/cutting.py")}  # fmt: skip
+ALLOWED = {  # what a file may call that no other may: why
+    "docs/labs/check.py": "runpy.run_path",  # answers that the student names on the command line
+    "tests/contract/test_documents.py": "runpy.run_path",  # blocks of code of the documentation
+    "tests/unit/test_estimators.py": "pickle",  # what scikit-learn's users do with an estimator
+    "tests/unit/test_tune.py": "pickle",  # to have every call of it fail
+}
 HEADS = {".safetensors": b"", ".npz": b"PK\x03\x04", ".gz": b"\x1f\x8b", ".png": b"\x89PNG", ".webp": b"RIFF",
          ".wav": b"RIFF", ".jpg": b"\xff\xd8\xff", ".gif": b"GIF8"}  # fmt: skip
 WORDS = frozenset((".py", ".json", ".jsonl", ".md", ".txt", ".html", ".css", ".js", ".svg", ".csv", ".typed", ".sgf",
@@ -66,7 +73,8 @@ def faults(text: str, where: str = "") -> list[str]:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_python(file: Path) -> None:
     where = file.relative_to(ROOT).as_posix()
-    assert faults(file.read_text(encoding="utf-8"), where) == []
+    found = faults(file.read_text(encoding="utf-8"), where)
+    assert [fault for fault in found if where not in ALLOWED or ALLOWED[where] not in fault] == []
 
 
 @pytest.mark.parametrize("text", [
@@ -137,6 +145,7 @@ PROMISE = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
 
 def test_each_promise_of_security_names_tests_that_exist() -> None:
     text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    text = re.sub(r"<!-- figures:.*?<!-- /figures -->", "", text, flags=re.DOTALL)
     rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith(("| Promise", "| ---"))]
     assert len(rows) >= 12
     for row in rows:
