@@ -335,7 +335,9 @@ def script(trained: Any, docstring: str) -> str:
     if not kinds:
         names = ", ".join(kind.__name__.lower() for kind in system.takes)
         raise Uncut(f"it takes {names}: a script reads pictures, WAV sounds and texts alone")
-    if trained.facts.get("columns"):
+    if "game" in trained.facts:
+        raise Uncut("it searches a game by compiled rules: 'milestones play RUN --gtp' gives it to other programs")
+    if isinstance(trained.facts.get("columns"), list):
         raise Uncut("it was trained on the rows of a table: a script reads pictures, WAV sounds and texts alone")
     if not all(isinstance(one, FunctionType | type) for one in (system.use, system.build)):
         raise Uncut("its page has no plain functions build and use")

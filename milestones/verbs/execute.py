@@ -42,7 +42,7 @@ from ..report.page import write as write_report
 from ..report.result import early
 from ..trained import MOST_MEMBERS, as_dict, members_of, order_of, system_of
 from . import members, world
-from .processes import Peers, Shared, begun_by_launch, launch
+from .processes import Peers, Shared, Unshared, begun_by_launch, launch
 
 BESIDE = 1.15  # a whole update takes so many times as long as loss and gradient: optimiser, log, validation
 Say = Callable[[str], None]
@@ -145,8 +145,9 @@ def begin(name: str, settings: Mapping[str, Any], order: Order, root: str | Path
         write_json(folder / "config.json", config)
         write_json(folder / "env.json", environment())
         return carry_out(folder, entry, system, order.minutes, say, watch, peers)
-    except UserError:
-        if not (folder / "log.jsonl").exists():  # not one step was trained: there is nothing to keep
+    except UserError as problem:
+        # Not one step was trained, or one that is worth nothing: there is nothing to keep.
+        if isinstance(problem, Unshared) or not (folder / "log.jsonl").exists():
             shutil.rmtree(folder, ignore_errors=True)
         raise
 

@@ -59,6 +59,10 @@ def begun_by_launch(root: Path, config: dict[str, Any]) -> Path | None:
     return None
 
 
+class Unshared(UserError):
+    """The page's training cannot be shared out."""
+
+
 class Peers:
     """All processes of a run, on one machine or several. Whoever waits too long for another raises Lost."""
 
@@ -69,7 +73,8 @@ class Peers:
         try:
             store, _, _ = next(dist.rendezvous("env://", self.rank, self.of, timeout=wait))
             store.set_timeout(wait)
-            self._store = dist.PrefixStore("milestones", store)
+            again = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")  # addresses of processes that are gone are no use
+            self._store = dist.PrefixStore(f"milestones{again}", store)
             dist.init_process_group("gloo", store=self._store, rank=self.rank, world_size=self.of, timeout=wait)
         except (RuntimeError, ValueError) as problem:
             got = f"none of them at {os.environ['MASTER_ADDR']} ({str(problem).splitlines()[0][:100]})"
@@ -235,7 +240,7 @@ class Shared(Run):
             yield step
             if not begun and not self._calls:
                 got = f"the stage {stage!r}, a loop of its own that does not share its gradients"
-                raise UserError("a page whose training several processes can share", got, "Train it without torchrun")
+                raise Unshared("a page whose training several processes can share", got, "Train it without torchrun")
             begun = True
 
     @torch.no_grad()

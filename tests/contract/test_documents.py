@@ -35,6 +35,7 @@ NOT_RUN = {  # a command's beginning -> why
     "milestones studio": "it serves until it is stopped; tests/browser opens it",
     "milestones say": "it needs espeak-ng's library; test_say speaks",
     "milestones train lenet --device cuda": "it needs a GPU",
+    "torchrun": "it starts several processes; test_processes does",
 }
 CUT = {"steps": 2, "batch": 8, "width": 8}  # of a training on the reader's data, where its page has the setting
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)

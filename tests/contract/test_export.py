@@ -28,7 +28,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 PLAYS = "plays by itself in a world"
 SCRIPTS = {  # page -> why it has no script; "": it has one
     "lenet": "", "resnet": "", "fewshot": "", "parity": "", "vectors": "", "ppo": PLAYS,
-    "alphazero": "uses the module trees as a whole",
+    "alphazero": "it searches a game by compiled rules",
 }  # fmt: skip
 NETS = ("lenet", "resnet")  # whose forward takes the batch's pictures
 
