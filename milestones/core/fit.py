@@ -49,7 +49,7 @@ def fit(model: M, loss: Callable[[M, B], dict[str, Tensor]], source: Source[B], 
     memo, device = Memo(best=math.inf, since=0), run.place.device
     mean = copy.deepcopy(model) if average else model
     best = copy.deepcopy(model) if patience else mean
-    twins: dict[str, Stateful] = ({"mean": mean} if average else {}) | ({"best": best} if patience else {})
+    twins: dict[str, Stateful] = {**({"mean": mean} if average else {}), **({"best": best} if patience else {})}
     for step in run.steps(steps, stage, model=model, optimizer=optimizer, memo=memo, **twins):
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * schedule(step)
