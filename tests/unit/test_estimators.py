@@ -34,6 +34,7 @@ UNEQUAL = {
 @parametrize_with_checks(
     [Classifier(settings={"steps": 100}), Regressor(settings={"steps": 100})],
     expected_failed_checks=lambda estimator: UNEQUAL,
+    xfail_strict=False,  # on some machines the last bits are the same
 )
 def test_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
     check(estimator)
