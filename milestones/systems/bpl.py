@@ -203,4 +203,4 @@ def coloured(point: Float[Tensor, "P 2"], stroke: Tensor) -> Image:
 
 
 PRESETS = {"quick": Knobs(), "paper": Knobs(kinds=100, parses=150, steps=2000), "second": Knobs(background="second")}
-system = System(Knobs, PRESETS, prepare, build, train, score, use, takes=(Image,), read=read, loss=loss)
+system = System(Knobs, PRESETS, prepare, build, train, score, use, takes=(Image,), read=read)

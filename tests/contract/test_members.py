@@ -39,13 +39,13 @@ REFUSED = {  # page: why
             "gan",
             "circuit",
             "learned_optimizer",
+            "bpl",
         ),
         "whose answers are classes or numbers, got a page without a `loss`",
     ),
     **dict.fromkeys(
         (
             "autoencoder",
-            "bpl",
             "captions",
             "charrnn",
             "dbn",
