@@ -1,7 +1,7 @@
 """The games of go on 5 x 5 that ship, milestones/data/records5.sgf.gz: our strong player there, a net that taught
 itself, against itself.
 
-    python benchmarks/records.py [--games 1500] [--run alphazero-go5] [--simulations 200]
+    python benchmarks/records.py [--games 1000] [--run alphazero-go5] [--simulations 200]
 
 So that games differ, the first 0 to 8 moves of each are made after 16 random games a move, all others by the run's
 search; its comment says from which move on there is something to learn. A game is decided when 48 random games from
@@ -68,7 +68,7 @@ def games(count: int, strong: Any, seed: int) -> dict[tuple[int, ...], tuple[str
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--games", type=int, default=1500)
+    parser.add_argument("--games", type=int, default=1000)
     parser.add_argument("--run", default="alphazero-go5", help="whose search plays")
     parser.add_argument("--simulations", type=int, default=200, help="before a move")
     args = parser.parse_args()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -140,6 +141,7 @@ SHIPPED = Path(__file__).parent / "shipped"
 KNOBS = Path(__file__).parent / "systems" / "knobs.json"  # written by UPDATE_GOLDEN=1 pytest tests/golden
 
 
+@functools.cache
 def shipped() -> dict[str, Path]:
     """The folders of the runs that ship, by name: one for each page, and some that another preset made."""
     found = {path.parent.name: path.parent for path in sorted(SHIPPED.glob("*/config.json"))}

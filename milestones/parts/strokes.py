@@ -111,9 +111,9 @@ class Ink(NamedTuple):
     last: float = 0.09  # and ends with, in units of a drawing's size
     turn: float = 1.0  # what a direction across counts
     stray: float = 1e-3  # density of ink from anywhere
-    steps: int = 24
-    back: float = 1.0
-    prior: float = 1.0
+    steps: int = 24  # rounds of the search
+    back: float = 1.0  # weight of the program's points that have no ink near them
+    prior: float = 1.0  # weight of how unusual the change is
 
 
 def bent(cov: Float[Tensor, "B P P"], drawing: Drawing, target: Drawing, ink: Ink) -> tuple[Tensor, Tensor]:

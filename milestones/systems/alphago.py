@@ -50,7 +50,7 @@ from ..worlds.games.records import read_records
 from ..worlds.games.rollouts import FastPolicy, table, told_of
 from ..worlds.games.sampled import KINDS, duel, positions, results
 
-SHIPPED = Path(__file__).parents[1] / "data" / "records5.sgf.gz"
+RECORDS = Path(__file__).parents[1] / "data" / "records5.sgf.gz"
 LARGE = "19 x 19"
 # The paper's Table 7: who has the policy, the value, rollouts; Elo there, above that of rollouts alone.
 PLAYERS = {
@@ -181,7 +181,7 @@ def prepare(knobs: Knobs, place: Place) -> Data[Recorded]:
     if not choice.data and size != 5:
         raise UserError(f"--data with records of go on {size} x {size}", "none, and those that ship are on 5 x 5",
                         "Name an SGF file or a folder of them", "alphago")  # fmt: skip
-    read = read_records(choice.data or SHIPPED, game)
+    read = read_records(choice.data or RECORDS, game)
     read = read._replace(games=read.games[: knobs.games or None])
     part = divide([name_of(one) for one in read.games], np.zeros(len(read.games), np.int64), shares(choice.split))
     name = Path(choice.data).name if choice.data else f"games of go by {read.games[0].players[0]}, 5 x 5"

@@ -97,8 +97,8 @@ def sheet(drawings: Sequence[tuple[Tensor, Tensor]]) -> Image:
     return mosaic([Image.of((255 * one).byte()) for one in each], [""] * len(each), min(len(each), 6))
 
 
-def program(model: Programs, ink: Bool[np.ndarray, "H W"], skeleton: Bool[np.ndarray, "H W"]) -> tuple[Any, Any]:
-    """Points and strokes of the likeliest of the candidate parses of a picture."""
+def program(model: Programs, skeleton: Bool[np.ndarray, "H W"]) -> tuple[Any, Any]:
+    """Points and strokes of the likeliest of the candidate parses of a picture's thinned ink."""
     lines, rng = traced(skeleton), np.random.default_rng(0)
     best, found = np.inf, None
     for k in range(model.parses):
@@ -117,7 +117,7 @@ def program(model: Programs, ink: Bool[np.ndarray, "H W"], skeleton: Bool[np.nda
 @torch.no_grad()
 def programs(model: Programs, ink: Bool[np.ndarray, "B H W"]) -> Drawing:
     """The program of each picture."""
-    found = [program(model, one, lines) for one, lines in zip(ink, thinned(ink), strict=True)]
+    found = [program(model, skeleton) for skeleton in thinned(ink)]
     return Drawing(torch.stack([point for point, _ in found]), torch.stack([stroke for _, stroke in found]))
 
 

@@ -208,7 +208,7 @@ def test_records_of_ones_own(tmp_path: Path) -> None:
     """What cannot be used is left out, and counted."""
     import gzip
 
-    text = gzip.decompress(page.SHIPPED.read_bytes()).decode()
+    text = gzip.decompress(page.RECORDS.read_bytes()).decode()
     lines = text.splitlines()[:30]
     (tmp_path / "some.sgf").write_text("\n".join(lines))
     (tmp_path / "bad.sgf").write_text("(;GM[1]SZ[5];B[cc];W[cc])")

@@ -113,6 +113,14 @@ def test_what_was_not_begun_is_not_kept(tmp_path: Path) -> None:
     assert list((tmp_path / "runs").iterdir()) == []
 
 
+def test_an_answer_does_not_depend_on_its_neighbours() -> None:
+    """What scikit-learn asks to 1e-7, to what float32 allows."""
+    X, y = load_iris(return_X_y=True)
+    one = Classifier(settings=QUICK, random_state=0).fit(X, y)
+    alone = np.concatenate([one.predict_proba(row[None]) for row in X])
+    assert np.abs(alone - one.predict_proba(X)).max() <= 1e-5
+
+
 def test_copied_to_another_process() -> None:
     X, y = load_iris(return_X_y=True)
     one = Classifier(settings=QUICK, random_state=0).fit(X, y)

@@ -84,7 +84,7 @@ function copied(command) {
 
 function tried(plan) {
   if (!plan.tried?.length) return null;
-  return h("details", h("summary", `${plan.tried.length} ways tried`), h("div.scroll", h("table", h("thead", h("tr", ["Memory", "Precision", "Threads", "Examples/s"].map((name) => h("th", { scope: "col" }, name)))),
+  return h("details", h("summary", `${plan.tried.length} way${plan.tried.length === 1 ? "" : "s"} tried`), h("div.scroll", h("table", h("thead", h("tr", ["Memory", "Precision", "Threads", "Examples/s"].map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", plan.tried.map((way) => h("tr", h("td", way.layout), h("td", way.precision), h("td", String(way.threads)), h("td", way.within === false ? "outside the tolerance" : digits(way.rate))))))));
 }
 
