@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from .thinking import Found, How, Mind, Net
 from .window import Positions
 
 ROOM = 64  # moves of a game for which there is room at first
+SWITCH = 50e-6  # seconds that a thread waits for Python's lock; with its 5 ms the net's short operations wait for it
 
 
 class Course(NamedTuple):
@@ -186,7 +188,7 @@ class SelfPlay:
     def play(self, net: Net, how: How, moves: int, threads: int = 0) -> Positions:
         """So many more moves in each game: the positions of all games that end meanwhile. What the net says of a
         position is remembered until then. `threads`: 0 is one for each core, however many a plan has."""
-        before, threads = torch.get_num_threads(), threads or cores()
+        before, threads, patience = torch.get_num_threads(), threads or cores(), sys.getswitchinterval()
 
         def go(group: Group) -> list[Positions]:
             torch.set_num_threads(1)  # of this thread alone: all groups are busy
@@ -194,8 +196,10 @@ class SelfPlay:
             with torch.inference_mode():
                 return [group.step(mind.search(group.states, how, group.keys(), group.length)) for _ in range(moves)]
 
+        sys.setswitchinterval(SWITCH)
         with ThreadPoolExecutor(min(threads, len(self.groups))) as pool:
             rows = [part for parts in pool.map(go, self.groups) for part in parts]
+        sys.setswitchinterval(patience)
         torch.set_num_threads(before)
         self.steps += moves
         return Positions(*map(np.concatenate, zip(*rows, strict=True)))
