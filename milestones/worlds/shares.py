@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8
@@ -13,6 +13,7 @@ from jaxtyping import Int, Shaped, UInt8
 from ..core.errors import UserError
 
 
+@runtime_checkable
 class Peers(Protocol):
     """All processes of a run: `rank` is this one's number among `of`; `here` of them are on this machine."""
 

@@ -160,9 +160,7 @@ def test_a_loop_that_shares_nothing_is_refused(fork: Fork, tmp_path: Path, place
     assert not list(tmp_path.glob(f"{page}-*"))
 
 
-@pytest.mark.parametrize(
-    "page", ["autoencoder", "gan", pytest.param("alphago", marks=pytest.mark.slow), "mlp"]
-)
+@pytest.mark.parametrize("page", ["autoencoder", "gan", pytest.param("alphago", marks=pytest.mark.slow), "mlp"])
 def test_pages_with_loops_of_their_own_that_share(fork: Fork, tmp_path: Path, place: Path, page: str) -> None:
     settings = page_of(page, place).settings
     assert together(fork, 2, tmp_path, place, page, settings) == [0, 0], said(tmp_path, 0)
