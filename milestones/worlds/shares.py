@@ -36,7 +36,7 @@ def joined(peers: Peers, counts: Sequence[int], alike: np.ndarray, *fields: Shap
     """The rows of all processes in their order, of which each has as many as `counts` says. `alike`: what all of them
     came to by themselves, which tells whether they are still one run. UserError: another process came to another."""
     sizes = [field.dtype.itemsize * math.prod(field.shape[1:]) for field in fields]  # of a row, in bytes
-    words = [np.array([zlib.crc32(np.ascontiguousarray(alike))], np.uint32), *fields]
+    words = [np.array([zlib.crc32(alike.tobytes())], np.uint32), *fields]
     mine = np.concatenate([np.frombuffer(word.tobytes(), np.uint8) for word in words])
     found = peers.all(mine, [4 + count * sum(sizes) for count in counts])
     others = [str(k) for k, part in enumerate(found) if not np.array_equal(part[:4], found[0][:4])]

@@ -16,7 +16,7 @@ from milestones.parts.tower import Tower, player
 from milestones.worlds.games import game
 from milestones.worlds.games.selfplay import Course, SelfPlay
 from milestones.worlds.games.thinking import How
-from milestones.worlds.open import opened
+from milestones.worlds.gym import gym
 from milestones.worlds.shares import joined, shares
 
 
@@ -85,7 +85,7 @@ def test_a_world_that_is_shared_out_is_the_same(name: str, count: int, of: int) 
     actions = torch.randint(2, (80, count), generator=torch.Generator().manual_seed(3))
 
     def lived(peer: Thread | None) -> list[Any]:
-        world = opened(name, count, 7)
+        world = gym(name, count, 7)
         if peer:
             assert world.share(peer) == count
         kept: list[Any] = [world.observation]
@@ -93,7 +93,7 @@ def test_a_world_that_is_shared_out_is_the_same(name: str, count: int, of: int) 
             kept += [*world.step(action), world.observation]
         state = world.state_dict()
         world.close()
-        again = opened(name, count, 7)
+        again = gym(name, count, 7)
         if peer:
             again.share(peer)
         again.load_state_dict(state)
@@ -114,7 +114,7 @@ def test_a_world_that_is_shared_out_is_the_same(name: str, count: int, of: int) 
 
 def test_fresh_worlds_are_whole_again() -> None:
     def talk(peer: Thread) -> Any:
-        world = opened("CartPole-v1", 4, 7)
+        world = gym("CartPole-v1", 4, 7)
         world.share(peer)
         world.share(None)
         if peer.rank:
@@ -122,7 +122,7 @@ def test_fresh_worlds_are_whole_again() -> None:
         fresh = world.fresh(2, 1)  # in which the other has no part
         return fresh.step(torch.zeros(2, dtype=torch.long)).final
 
-    fresh = opened("CartPole-v1", 4, 7).fresh(2, 1)
+    fresh = gym("CartPole-v1", 4, 7).fresh(2, 1)
     assert torch.equal(talked(2, talk)[0], fresh.step(torch.zeros(2, dtype=torch.long)).final)
 
 
