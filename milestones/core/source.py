@@ -45,6 +45,11 @@ class Place(NamedTuple):
     of: int = 1
     choice: Choice = Choice()
 
+    def share(self, rows: Tensor) -> Tensor:
+        """This process's equal share of the rows of a batch; all of them where there is none."""
+        part, rest = divmod(len(rows), self.of)
+        return rows if rest else rows[self.rank * part : (self.rank + 1) * part]
+
 
 class Source(Protocol[B_co]):
     """Examples drawn by step number. `batch` is pure: the same (seed, step, size) gives the same batch anywhere.
@@ -106,11 +111,7 @@ class Held(Generic[T]):
         examples = self._map(self.examples, lambda field: field.index_select(0, index))  # tenfold faster for uint8
         if self.augment:
             examples = self.augment(examples, keyed(self.place.seed, "augment", step))
-        if self.place.of == 1:
-            return examples
-        share = size // self.place.of
-        mine = slice(self.place.rank * share, (self.place.rank + 1) * share)
-        return self._map(examples, lambda field: field[mine])
+        return examples if self.place.of == 1 else self._map(examples, self.place.share)
 
     def sweep(self, size: int) -> Iterator[T]:
         """All examples in order, as they are, at most `size` at a time."""

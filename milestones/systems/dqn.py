@@ -219,10 +219,12 @@ def train(knobs: Knobs, model: Values, world: World, run: Run) -> None:
         for group in optimizer.param_groups:
             group["lr"] = knobs.lr * (1 - step / knobs.steps if knobs.fall else 1.0)
         drawn = memory.draw(knobs.batch, 0.4 + 0.6 * step / knobs.steps) if knobs.replay else memory.latest()
+        mine = drawn if memory.priorities else Lived(*map(run.place.share, drawn))  # which need the errors of all
         with run.plan.running(device):
-            terms, error = loss(model, frozen, run.plan.lay(Lived(*(part.to(device) for part in drawn))), knobs)
+            terms, error = loss(model, frozen, run.plan.lay(Lived(*(part.to(device) for part in mine))), knobs)
         optimizer.zero_grad()
         terms["loss"].backward()
+        run.average(model)
         if knobs.bound:
             nn.utils.clip_grad_norm_(model.parameters(), knobs.bound)
         optimizer.step()

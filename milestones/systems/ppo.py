@@ -217,9 +217,10 @@ def train(knobs: Knobs, model: Agent, world: World, run: Run) -> None:
         for _ in range(knobs.epochs):
             for index in torch.randperm(size, device=device).split(knobs.batch):
                 with run.plan.running(device):
-                    terms = surrogate(model, run.plan.lay(picked(batch, index)), knobs)
+                    terms = surrogate(model, run.plan.lay(picked(batch, run.place.share(index))), knobs)
                 optimizer.zero_grad()
                 terms["loss"].backward()
+                run.average(model)
                 nn.utils.clip_grad_norm_(model.parameters(), knobs.bound)
                 optimizer.step()
         if (

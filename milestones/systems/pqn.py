@@ -194,11 +194,13 @@ def train(knobs: Knobs, model: Values, world: World, run: Run) -> None:
             model.seen.update(moments.observation)
         for _ in range(knobs.epochs):
             for index in torch.randperm(size, device=device).split(knobs.batch):
-                batch = run.plan.lay(Moments(*(field.index_select(0, index) for field in moments)))
+                mine = run.place.share(index)
+                batch = run.plan.lay(Moments(*(field.index_select(0, mine) for field in moments)))
                 with run.plan.running(device):
                     terms = loss(model, batch)
                 optimizer.zero_grad()
                 terms["loss"].backward()
+                run.average(model)
                 nn.utils.clip_grad_norm_(model.parameters(), knobs.bound)
                 optimizer.step()
         run.log(**terms, **({"return": returns.mean()} if len(returns) else {}))

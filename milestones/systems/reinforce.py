@@ -165,24 +165,21 @@ def surrogate(model: Actor, batch: Steps, entropy: float) -> dict[str, Tensor]:
 def train(knobs: Knobs, model: Actor, world: World, run: Run) -> None:
     actor = torch.optim.Adam([*model.policy.parameters(), *model.head.parameters()], knobs.lr, fused=True)
     critic = torch.optim.Adam(model.critic.parameters(), knobs.value_lr, fused=True)
-    share = -(-knobs.batch // run.place.of)  # each process plays its own episodes
     for step in run.steps(knobs.steps, "train", model=model, actor=actor, critic=critic):
         # so no episode outlives an update
-        fresh = world.fresh(share, key(run.place.seed, "episodes", step) + run.place.rank)
+        fresh = world.fresh(knobs.batch, key(run.place.seed, "episodes", step))
         play = lived(model, fresh, knobs.longest)
         fresh.close()
         batch = judged(model, play, knobs)
         terms = surrogate(model, batch, knobs.entropy)
         actor.zero_grad()
         terms["loss"].backward()
-        run.average(model)
         actor.step()
         model.worth.update(batch.target)
         for _ in range(knobs.value_steps if knobs.baseline == "value" else 0):
             miss = (model.foretold(batch.observation) - model.worth(batch.target)).square().mean()
             critic.zero_grad()
             miss.backward()
-            run.average(model.critic)
             critic.step()
             terms["miss"] = miss
         model.seen.update(batch.observation)

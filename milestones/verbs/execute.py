@@ -280,7 +280,8 @@ def _learn(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], knobs
             if run.ended != "interrupted":
                 members.settle(system, model, data)
         else:
-            system.train(knobs, model, data, run)
+            with run.playing(data) if isinstance(run, Shared) else contextlib.nullcontext():
+                system.train(knobs, model, data, run)
     except UserError:
         # The last good weights, or those from which a world failed; in other cases those on disk may be better.
         if run.restored or world.is_world(data):

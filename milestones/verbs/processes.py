@@ -1,5 +1,6 @@
 """Several processes that train one net, as torchrun starts them: each takes its share of a batch, and all take the mean
-of the gradients. The first alone has the run folder; the others keep theirs in a temporary one."""
+of the gradients; of a world or of games against itself each plays its share, and all come to know of all. The first
+alone has the run folder; the others keep theirs in a temporary one."""
 
 from __future__ import annotations
 
@@ -14,28 +15,31 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
-from jaxtyping import Shaped
+from jaxtyping import Shaped, UInt8
 from torch import Tensor, nn
 
 from ..core.clock import SAVE_SECONDS, Clock
 from ..core.errors import UserError
-from ..core.folder import inside, read_json, write_whole
+from ..core.folder import inside, read_json
 from ..core.plan import Plan, read_plan
 from ..core.run import Run, Shown
 from ..core.state import Stateful
 from ..parts.policy import Standard
-from .words import rank
+from .words import rank, say
+from .world import is_world
 
 SECONDS = 300.0  # that a process waits for the others: one may read data, or measure, for so long
 LOOK_SECONDS = 0.2  # between looks for a signal, a stop file or the time, at which all agree
 ENDINGS = ("", "interrupted", "minutes", "stopped")
+CHUNK = 1 << 26  # bytes of a file that are sent at once
 
 
 class Lost(UserError):
@@ -68,6 +72,7 @@ class Peers:
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self.rank, self.of = rank()
+        self.here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # of them on this machine
         self.scratch = Path()  # of another process than the first: a temporary folder
         wait = datetime.timedelta(seconds=seconds)
         try:
@@ -100,6 +105,14 @@ class Peers:
         """The mean of the values over all processes, in place: to the same bits in each."""
         self._done(lambda: dist.all_reduce(values))
         return values.div_(self.of)
+
+    def all(self, mine: UInt8[np.ndarray, "B"], sizes: Sequence[int]) -> list[UInt8[np.ndarray, "_"]]:
+        """The bytes of all processes in their order, in all; of each process as many as `sizes` says."""
+        padded = torch.zeros(max(sizes), dtype=torch.uint8)
+        padded[: len(mine)] = torch.from_numpy(mine)
+        found = [torch.empty_like(padded) for _ in range(self.of)]
+        self._done(lambda: dist.all_gather(found, padded))
+        return [part[:size].numpy() for part, size in zip(found, sizes, strict=True)]
 
     def any(self, flag: bool) -> bool:
         """True in all processes if it is true in one."""
@@ -144,12 +157,14 @@ class Peers:
     def shared(self, folder: Path) -> Path:
         """The run folder in the first process; in others a temporary one with what is needed to go on."""
         names = [str(path.relative_to(folder)) for pattern in ("config.json", "plan.json", "facts.json",
-                 "state/*.safetensors") for path in sorted(folder.glob(pattern))] if self.rank == 0 else []  # fmt: skip
+                 "state/*.safetensors", "state/*.ring") for path in sorted(folder.glob(pattern))
+                 ] if self.rank == 0 else []  # fmt: skip
         for name in self.told(names):
-            content = self.sent(inside(folder, name).read_bytes() if self.rank == 0 else b"")
-            if self.rank:
-                (self.scratch / name).parent.mkdir(exist_ok=True)
-                write_whole(self.scratch / name, content)
+            path = self.scratch / name if self.rank else inside(folder, name)
+            path.parent.mkdir(exist_ok=True)
+            with open(path, "wb" if self.rank else "rb") as file:  # a memory for replay is large
+                while content := self.sent(b"" if self.rank else file.read(CHUNK)):
+                    file.write(content) if self.rank else None
         return self.scratch if self.rank else folder
 
     def say(self, problem: UserError) -> None:
@@ -202,6 +217,30 @@ class Shared(Run):
         self._clock: Clock | None = None
         self._calls, self._running = 0, list[tuple[Tensor, Tensor]]()
         self._single = Plan()
+        self._alike, self._parts = False, 0  # see `playing`
+
+    @contextlib.contextmanager
+    def playing(self, data: Any) -> Generator[None]:
+        """Within, a world or games are played by all processes together: each plays its share, all see all, and within
+        steps all draw the same. So each goes the way that one process alone would go, and has all that is saved."""
+        self._alike = is_world(data)
+        shared = self._alike and hasattr(data, "share")
+        self._parts = data.share(self.peers) if shared else 0
+        if 1 < self._parts < self.peers.of:
+            say(f"what is played has {self._parts} parts: the other processes only learn")
+        try:
+            yield
+        finally:
+            self._alike = False
+            if shared:
+                data.share(None)
+
+    def seed(self, stage: str, step: int = -1) -> None:
+        """As Run's; where worlds are played together, as in the first process."""
+        place = self.place
+        self.place = place._replace(rank=0) if self._alike else place
+        super().seed(stage, step)
+        self.place = place
 
     def _begin_plan(self) -> None:
         most = torch.get_num_threads()  # torchrun gives each process its share
@@ -213,13 +252,13 @@ class Shared(Run):
     def measure(self, model: nn.Module, probe: Callable[[Any, Plan], Tensor], examples: int) -> None:
         """As Run's, by the first process: all take its plan. UserError: a batch that cannot be shared out."""
         of = self.peers.of
-        if examples % of:
+        if examples % of and not self._alike:
             got, near = f"{examples}", (examples // of * of, (examples // of + 1) * of)
             raise UserError(f"a batch that {of} processes can share", got,
                             f"Choose {' or '.join(str(n) for n in near if n)}")  # fmt: skip
         self.plan = self._single
         if self.place.rank == 0:
-            super().measure(model, probe, examples // of)
+            super().measure(model, probe, examples if self._alike else examples // of)
         threads = self.plan.threads
         self._single = read_plan(self.peers.told(asdict(self.plan)))
         self._single = replace(self._single, threads=min(threads, self._single.threads))
@@ -229,7 +268,7 @@ class Shared(Run):
         self.plan.apply(model)
 
     def steps(self, total: int, stage: str = "train", /, **state: Stateful) -> Iterator[int]:
-        """As Run's; all processes begin with the same state. UserError: a loop that does not share its gradients."""
+        """As Run's; all processes begin with the same state. UserError: a loop that shares nothing."""
         for part in state.values():
             if isinstance(part, nn.Module):
                 self.peers.equal(part)
@@ -238,7 +277,7 @@ class Shared(Run):
         for step in super().steps(total, stage, **state):
             self._calls = 0
             yield step
-            if not begun and not self._calls:
+            if not begun and not self._calls and self._parts < 2:
                 got = f"the stage {stage!r}, a loop of its own that does not share its gradients"
                 raise Unshared("a page whose training several processes can share", got, "Train it without torchrun")
             begun = True
@@ -253,6 +292,7 @@ class Shared(Run):
         norms = [part for part in model.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
         passed = [t for part in norms for t in (part.running_mean, part.running_var) if t is not None]
         seen = [t for part in model.modules() if isinstance(part, Standard) for t in (part.mean, part.variance)]
+        seen = [] if self._alike else seen  # where all see all they are the same
         running = passed + seen
         grads = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
         has = torch.tensor([float(weight.grad is not None) for weight in weights])
@@ -262,7 +302,7 @@ class Shared(Run):
         except Lost:
             last = [now for now, _ in self._running]
             known = len(last) == len(passed) and all(map(operator.is_, last, passed))
-            if self._calls == 1 and known:  # in this step only the statistics have moved
+            if self._calls == 1 and known and not self._alike:  # in this step only the statistics have moved
                 for now, before in self._running:
                     now.copy_(before)
                 for part in norms:
@@ -339,4 +379,7 @@ class Shared(Run):
             self._save_at = clock.save
         else:
             self._append()  # of its own log, which a page may draw
+            for part in state.values():
+                if hasattr(part, "pressing"):  # a memory, which takes note of the save
+                    part.state_dict()
         clock.save = math.inf

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..core.errors import UserError
 from ..core.source import Facts, key
+from .shares import Peers, joined, shares
 from .world import Outcome
 
 LONGEST = 200_000  # steps of an episode that are remembered: from a longer one nobody waits for a replay
@@ -45,6 +46,47 @@ class Engine(Protocol):
     def close(self) -> None: ...
 
 
+class Split:
+    """The engine of this process's share of `count` slots; what happens in the others their processes tell."""
+
+    def __init__(self, make: Callable[[int], Engine], facts: Facts, count: int, peers: Peers) -> None:
+        self.peers, self.parts = peers, shares(count, peers.of)
+        self.mine = self.parts[peers.rank]
+        self.engine = make(len(self.mine)) if len(self.mine) else None
+        self.seen = np.zeros((count, *facts["shape"]), facts["dtype"])  # in all slots, lately
+
+    def begin(self, slots: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        """`slots` in ascending order, as Episodes has them."""
+        here = np.isin(slots, self.mine)
+        if self.engine is not None and here.any():
+            self.seen[self.mine] = self.engine.begin(slots[here] - self.mine[0], seeds[here])
+        counts = [int(np.isin(slots, part).sum()) for part in self.parts]
+        (self.seen[slots],) = joined(self.peers, counts, seeds, self.seen[slots[here]])
+        return self.seen.copy()
+
+    def step(self, action: np.ndarray, active: np.ndarray | None = None) -> Seen:
+        none = np.zeros(0, bool)
+        came = Seen(self.seen[:0], none, none, none)
+        if self.engine is not None:
+            came = self.engine.step(action[self.mine], None if active is None else active[self.mine])
+        kinds = (self.seen.dtype, np.float64, np.bool_, np.bool_)
+        fields = (np.asarray(field, kind) for field, kind in zip(came, kinds, strict=True))
+        came = Seen(*joined(self.peers, [len(part) for part in self.parts], action, *fields))
+        self.seen[:] = came.observation
+        return came
+
+    def picture(self) -> np.ndarray:
+        """Of the first process's first slot, which is the first of all; in others of their own first."""
+        if self.engine is None:
+            do = "Ask the first one"
+            raise UserError("an episode to draw in this process", "none: all are played by others", do)
+        return self.engine.picture()
+
+    def close(self) -> None:
+        if self.engine is not None:
+            self.engine.close()
+
+
 class Episodes:
     """A World of any engine. The k-th episode of slot i of a seed always begins alike, however many slots there are.
 
@@ -53,11 +95,12 @@ class Episodes:
     """
 
     def __init__(self, make: Callable[[int], Engine], facts: Facts, count: int, seed: int,
-                 device: torch.device) -> None:  # fmt: skip
+                 device: torch.device, peers: Peers | None = None) -> None:  # fmt: skip
         self.facts, self.device, self.seed = facts, device, seed
         self.steps = 0  # of each slot so far
         self.reproducible = True
-        self._make, self._engine, self._count = make, make(count), count
+        self._make, self._count, self._peers = make, count, peers
+        self._engine = Split(make, facts, count, peers) if peers else make(count)
         self._number = np.zeros(count, np.int64)  # of the episode in each slot, from 0
         self._begun = np.zeros(count, np.int64)  # at which step it began
         self._past: deque[np.ndarray] = deque(maxlen=LONGEST)  # actions, "N" or "N A"; the last is that of `steps`
@@ -90,9 +133,20 @@ class Episodes:
         reward = self._tensor(np.asarray(seen.reward, np.float32))
         return Outcome(reward, self._tensor(seen.ended), self._tensor(seen.cut & ~seen.ended), final)
 
+    def share(self, peers: Peers | None) -> int:
+        """From its first step on, play this process's share of the slots alone, also of fresh worlds; None: fresh ones
+        are whole again. Into how many parts the episodes can be shared out."""
+        self._peers = peers
+        if peers:
+            assert self.steps == 0, "it has played on its own"
+            self._engine.close()
+            self._engine = Split(self._make, self.facts, self._count, peers)
+            self.observation = self._tensor(self._begin(np.arange(self._count)))
+        return self._count
+
     def fresh(self, count: int, seed: int) -> Episodes:
         """The same world with `count` episodes that begin from seeds of `seed`."""
-        return Episodes(self._make, self.facts, count, seed, self.device)
+        return Episodes(self._make, self.facts, count, seed, self.device, self._peers)
 
     def picture(self) -> Tensor:
         """H W 3 uint8: what a person sees of the first episode. UserError: it cannot be drawn."""
@@ -127,6 +181,8 @@ class Episodes:
         whole = length <= len(past)
         try:
             seen = self._replayed(length, past, whole)
+        except UserError:  # another process is lost
+            raise
         except Exception as problem:  # as in `step`
             again = "steps without an error when they are played again"
             raise self._wrong(again, f"{type(problem).__name__}: {problem}"[:200]) from problem

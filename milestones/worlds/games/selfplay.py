@@ -14,6 +14,7 @@ from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 
 from ...core.source import Facts, key
+from ..shares import Peers, joined, shares
 from .game import Game
 from .thinking import Found, How, Mind, Net
 from .window import Positions
@@ -170,7 +171,7 @@ def cores() -> int:
 
 class SelfPlay:
     """`together` games of a net against itself, `abreast` of them in a group; as many groups play at the same time as
-    there are threads, and what is played does not depend on how many these are."""
+    there are threads, and what is played depends neither on how many these are nor on how many processes."""
 
     def __init__(self, game: Game, together: int, abreast: int, seed: int, course: Course) -> None:
         self.game, self.seed, self.abreast, self.course = game, seed, abreast, course
@@ -179,6 +180,7 @@ class SelfPlay:
         parts = np.array_split(np.arange(together), -(-together // abreast))
         self.groups = [Group(game, slots, seed, course) for slots in parts]
         self.steps = 0  # moves that were made in each game so far
+        self.peers: Peers | None = None
 
     @property
     def observation(self) -> UInt8[Tensor, "N C H W"]:
@@ -188,25 +190,54 @@ class SelfPlay:
     def play(self, net: Net, how: How, moves: int, threads: int = 0) -> Positions:
         """So many more moves in each game: the positions of all games that end meanwhile. What the net says of a
         position is remembered until then. `threads`: 0 is one for each core, however many a plan has."""
-        before, threads, patience = torch.get_num_threads(), threads or cores(), sys.getswitchinterval()
+        before, threads, peers = torch.get_num_threads(), threads or cores(), self.peers
+        mine = shares(len(self.groups), peers.of)[peers.rank] if peers else range(len(self.groups))
 
-        def go(group: Group) -> list[Positions]:
+        def go(group: Group) -> tuple[Found, list[Positions]]:
             torch.set_num_threads(1)  # of this thread alone: all groups are busy
-            mind = Mind(self.game, net, remember=True)
+            mind, found, rows = Mind(self.game, net, remember=True), list[Found](), list[Positions]()
             with torch.inference_mode():
-                return [group.step(mind.search(group.states, how, group.keys(), group.length)) for _ in range(moves)]
+                for _ in range(moves):
+                    found.append(mind.search(group.states, how, group.keys(), group.length))
+                    rows.append(group.step(found[-1]))
+            return Found(*(np.stack(field, 1) for field in zip(*found, strict=True))), rows
 
+        patience = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH)
-        with ThreadPoolExecutor(min(threads, len(self.groups))) as pool:
-            rows = [part for parts in pool.map(go, self.groups) for part in parts]
+        with ThreadPoolExecutor(max(1, min(threads // (peers.here if peers else 1), len(mine)))) as pool:
+            played = dict(zip(mine, pool.map(go, [self.groups[k] for k in mine]), strict=True))
         sys.setswitchinterval(patience)
         torch.set_num_threads(before)
+        rows = {k: part for k, (_, part) in played.items()}
+        if peers:
+            rows |= self._heard(peers, net, moves, {k: found for k, (found, _) in played.items()})
         self.steps += moves
-        return Positions(*map(np.concatenate, zip(*rows, strict=True)))
+        return Positions(*map(np.concatenate, zip(*(part for k in sorted(rows) for part in rows[k]), strict=True)))
+
+    def _heard(self, peers: Peers, net: Net, moves: int, mine: dict[int, Found]) -> dict[int, list[Positions]]:
+        """The positions of the groups that other processes played. What a search finds takes long, and is told by the
+        process that found it; the moves are then made here, too. So each process has all games."""
+        with torch.inference_mode():
+            answers = net(torch.from_numpy(self.game.planes(self.game.begin(1))))
+        alike = np.concatenate([answer.float().flatten().numpy() for answer in answers])
+        none = Found(np.zeros((0, moves), np.int64), np.zeros((0, moves, self.facts["actions"]), np.float32),
+                     np.zeros((0, moves), np.float32), np.zeros((0, moves), bool))  # fmt: skip
+        counts = [sum(len(self.groups[k].slots) for k in part) for part in shares(len(self.groups), peers.of)]
+        found = joined(peers, counts, alike, *map(np.concatenate, zip(none, *mine.values(), strict=True)))  # N T ...
+        return {
+            k: [group.step(Found(*(field[group.slots, at] for field in found))) for at in range(moves)]
+            for k, group in enumerate(self.groups) if k not in mine
+        }  # fmt: skip
 
     def blank(self, planes: UInt8[Tensor, "B C H W"]) -> tuple[Float[Tensor, "B A"], Float[Tensor, "B 3"]]:
         """What a net says that knows nothing: a search with it sees no further than what it can prove."""
         return torch.zeros(len(planes), self.facts["actions"]), torch.zeros(len(planes), 3)
+
+    def share(self, peers: Peers | None) -> int:
+        """From now on search for the moves of this process's share of the groups alone; None: for all again. Into how
+        many parts the games can be shared out."""
+        self.peers = peers
+        return len(self.groups)
 
     def fresh(self, count: int, seed: int) -> SelfPlay:
         """The same game, with `count` other games."""
