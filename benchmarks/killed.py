@@ -1,12 +1,12 @@
 """Trainings of five pages are killed at random moments: does each go on to the same bits?
 
-    ./go bench killed [--kills 200] [--only PAGE ...] [--quick] [--fresh]        # about half an hour on one core
+    ./go bench killed [--kills 200] [--only PAGE ...] [--quick] [--fresh]      # a quarter of an hour on one core
 
 A process trains a small model and saves every few steps. At a random moment of the time that it takes, from its first
 file to its last, it gets SIGKILL, which nobody can catch. A new process resumes the run to its end. Its weights, its
 log but for the seconds, its scores and what it showed must be those, byte for byte, of a run that nobody disturbed.
 Killed runs that had not yet written their config.json are no runs: they count as early and are tried again, and those
-that had ended before they could be killed as late. The pages take turns in parts of ten kills, so that a campaign that
+that had ended before they could be killed as late. The pages take turns in parts of five kills, so that a campaign that
 was stopped has something of each. tests/contract/test_trust.py does the same a few times.
 """
 
@@ -32,11 +32,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 # A loop over data, a text, a replay ring, self-play, two nets that are trained in turns; each longer than in the tests.
 PAGES: dict[str, dict[str, Any]] = {
-    "lenet": {"steps": 400}, "charrnn": {"steps": 300}, "dqn": {"steps": 600}, "alphazero": {"steps": 60},
-    "gan": {"steps": 200},
+    "lenet": {"steps": 200}, "charrnn": {"steps": 150}, "dqn": {"steps": 300}, "alphazero": {"steps": 30},
+    "gan": {"steps": 100},
 }  # fmt: skip
 EVERY = 3  # steps between two states
-PART = 10  # kills that are measured together
+PART = 5  # kills that are measured together
 SECONDS = 600  # that a run may take
 COUNTS = ("kills", "failed", "with a state", "written aside", "scored", "early", "late")
 SHOWN = 5  # runs that are told of where they did not go on to the same bits

@@ -114,7 +114,7 @@ def test_just_below_the_limit_only_its_pixels_are_missing(tmp_path: Path) -> Non
     with pytest.raises(UserError, match="which is truncated or damaged"):
         Image.open(tmp_path / "a.png")
     (tmp_path / "a.png").write_bytes(png_claiming(9_900, 9_900))
-    with pytest.raises(UserError, match=r"as large as its file can hold, got .*a\.png, which says 9,900 x 9,900 in 54 by"):
+    with pytest.raises(UserError, match=r"as large as its file can hold, got .*a\.png, which says 9,900 x 9,900 in"):
         Image.open(tmp_path / "a.png")
     (tmp_path / "a.png").write_bytes(png_claiming(3_100, 3_100))
     with pytest.raises(UserError, match="which is truncated or damaged"):
