@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from _results import Results, project
-from measure import ROOT, Value, ask, say, table
+from measure import ROOT, TRIES, Value, ask, say, table
 
 TARGETS = {"share_pct": 2.0, "overhead_s": 2.0}
 PAGES = {"lenet": {"steps": 1_000_000}, "gpt": {"steps": 1_000_000}, "dqn": {"steps": 10_000_000}}
@@ -66,14 +66,14 @@ def worker(question: Value) -> Value:
             "training_s": outcome.report["seconds"], "state_mb": sizes / 1e6}  # fmt: skip
 
 
-def measured(name: str, seconds: float, repeats: int) -> Value:
+def measured(name: str, seconds: float, repeats: int, tries: int) -> Value:
     """What saving and resuming cost one page."""
-    words = [sys.executable, __file__, "--worker"]
+    once = functools.partial(ask, [sys.executable, __file__, "--worker"], tries=tries)
     with tempfile.TemporaryDirectory() as root:
         question: Value = {"page": name, "settings": PAGES[name], "root": root, "folder": "", "seconds": seconds}
-        long = ask(words, question)
-        new = [ask(words, {**question, "seconds": SHORT}) for _ in range(repeats)]
-        again = [ask(words, {**question, "folder": long["folder"], "seconds": SHORT}) for _ in range(repeats)]
+        long = once(question)
+        new = [once({**question, "seconds": SHORT}) for _ in range(repeats)]
+        again = [once({**question, "folder": long["folder"], "seconds": SHORT}) for _ in range(repeats)]
     begun, resumed = (statistics.median(one["to_first_s"] for one in some) for some in (new, again))
     number = {key: round(long[key], 4) for key in ("saving_s", "last_s", "training_s", "state_mb", "foreign")}
     return {**number, "saves": long["saves"], "share_pct": round(100 * long["saving_s"] / long["training_s"], 3),
@@ -92,11 +92,11 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="20 s for each page, written aside")
     parser.add_argument("--fresh", action="store_true", help="measure again what was measured already")
     args: Any = parser.parse_args()
-    seconds, repeats = (20.0, 1) if args.quick else (args.seconds, REPEATS)
+    seconds, repeats, tries = (20.0, 1, 1) if args.quick else (args.seconds, REPEATS, TRIES)
     files = [*project(*PAGES), ROOT / "milestones" / "verbs" / "execute.py", Path(__file__)]
     results = Results("checkpoints", files, sys.executable, args.fresh, args.quick, targets=TARGETS)
     for name in args.only:
-        results.part(f"{name}, {seconds:g} s", functools.partial(measured, name, seconds, repeats))
+        results.part(f"{name}, {seconds:g} s", functools.partial(measured, name, seconds, repeats, tries))
     parts = results.content["parts"]
     results.write(**{name: max(part[name] for part in parts.values()) for name in TARGETS})
     rows = [[key, str(p["saves"]), f"{p['state_mb']:.1f} MB", f"{p['share_pct']:.2f} %",

@@ -84,7 +84,7 @@ class Video:
                 picture.seek(k)
                 if picture.size != size:  # before its pixels are made: a damaged frame may say that it is larger
                     raise ValueError(f"frame {k + 1} of another size than the first")
-                stack[k] = picture.convert("RGB")
+                stack[k] = np.asarray(picture.convert("RGB"))
                 spent += float(picture.info.get("duration", 100))
         except UserError:
             raise

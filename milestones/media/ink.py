@@ -162,7 +162,7 @@ def _paper(work: np.ndarray) -> np.ndarray:
         middle = _median(np.sort(values, axis=0))
     degrees = (0, 1, 1, 2, 2, 3, 3) if min(height, width) >= 64 else (0, 0)
     powers, known = _powers(height, width, step, degrees[-1])
-    guess: np.ndarray = middle
+    guess, factors = middle, middle[None]
     for degree in degrees:
         distance = _length(values - guess)
         scale = max(3.0, 2.5 * 1.4826 * float(_median(np.sort(distance))))
