@@ -698,12 +698,28 @@ def driving(found: Value) -> str:
 
 
 def trust(found: Value) -> str:
-    """One row a reader: what it did with damaged inputs."""
+    """One row a reader: what it did with damaged inputs; below it the kills, the soak and what saving costs."""
     rows = ["| reader | damaged inputs | results | refusals | wrong | longest |", "|---|---|---|---|---|---|"]
     for key, part in found["parts"].items():
         rows.append(f"| {key.rpartition(',')[0]} | {part['inputs']:,} | {part['results']:,} | {part['refusals']:,} | "
                     f"{part['wrong']} | {part['longest_s']:.2f} s |")  # fmt: skip
-    return "\n".join([*rows, "", f"`benchmarks/fuzz.py` on {where(found)}."])
+    told = [f"`benchmarks/fuzz.py` on {where(found)}."]
+    if kills := result("killed"):
+        summary = kills["summary"]
+        pages = ", ".join(f"`{name}` {page['kills']}" for name, page in summary["pages"].items())
+        told.append(f"Kills at random moments: {summary['kills']} ({pages}); not resumed to the same bytes: "
+                    f"{summary['failed']}; `benchmarks/killed.py` on {where(kills)}.")  # fmt: skip
+    if soak := result("soak"):
+        halves = [f"{key}: memory {part['memory_grown_mb']:+.1f} MB, handles {part['handles_grown']:+d}, threads "
+                  f"{part['threads_grown']:+d}" for key, part in soak["parts"].items()]  # fmt: skip
+        told.append(f"Growth after the first third ({'; '.join(halves)}); `benchmarks/soak.py` on {where(soak)}.")
+    if saving := result("checkpoints"):
+        pages = "; ".join(f"`{key.partition(',')[0]}` {part['share_pct']:.2f} %, {part['overhead_s']:+.2f} s"
+                          for key, part in saving["parts"].items())  # fmt: skip
+        told.append(f"Share of a training that saving takes at its default interval (wanted: at most 2 %), and how "
+                    f"much longer than a new run a resumed one waits for its first update (at most 2 s): {pages}; "
+                    f"`benchmarks/checkpoints.py` on {where(saving)}.")  # fmt: skip
+    return "\n".join([*rows, "", "\n\n".join(told)])
 
 
 BLOCKS: dict[str, tuple[str, Callable[[Value], str]]] = {

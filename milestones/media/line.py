@@ -11,7 +11,8 @@ from PIL import ImageDraw, ImageFont
 
 from ..core.errors import UserError
 from .image import Image
-from .ink import FAINTEST, Pieces, at_work, contrast, levels, otsu, pieces, unruled, widened
+from .ink import FAINTEST, at_work, contrast, levels, otsu, unruled, widened
+from .pieces import Pieces, pieces
 
 WORK = 1200  # pixels of the larger side while searching: digits on an envelope are then still 20 pixels tall
 DIGIT = 20  # pixels of a digit's height in a line of 28

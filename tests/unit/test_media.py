@@ -110,7 +110,13 @@ def test_a_huge_picture_is_refused_by_its_head(tmp_path: Path, side: int) -> Non
 
 
 def test_just_below_the_limit_only_its_pixels_are_missing(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png_claiming(9_900, 9_900) + bytes(10_000))
+    with pytest.raises(UserError, match="which is truncated or damaged"):
+        Image.open(tmp_path / "a.png")
     (tmp_path / "a.png").write_bytes(png_claiming(9_900, 9_900))
+    with pytest.raises(UserError, match=r"as large as its file can hold, got .*a\.png, which says 9,900 x 9,900 in"):
+        Image.open(tmp_path / "a.png")
+    (tmp_path / "a.png").write_bytes(png_claiming(3_100, 3_100))
     with pytest.raises(UserError, match="which is truncated or damaged"):
         Image.open(tmp_path / "a.png")
 
