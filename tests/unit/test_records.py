@@ -152,15 +152,16 @@ def test_a_look_at_records_says_what_is_left_out(tmp_path: Path, capsys: pytest.
     found = json.loads(capsys.readouterr().out)
     assert (found["kind"], found["usable"]) == ("games", True)
     assert sum(split["games"] for split in found["counts"].values()) == 13
-    assert found["examples"][0] == "One - Two: B+1, 6 moves"
+    assert found["examples"][0] == "One - Two, B+1, 6 moves"
     assert "1 variations passed over" in found["notes"]
     assert [note for note in found["notes"] if note.startswith("left out")] == [
         "left out: game 1 of b.sgf: a board of 9 x 9", "left out: game 2 of b.sgf: C5 as move 2 is not allowed",
     ]  # fmt: skip
     (tmp_path / "a.sgf").unlink()
     assert main(["data", str(tmp_path), "--json"]) == 0
-    (problem,) = json.loads(capsys.readouterr().out)["problems"]
-    assert "at least 10 games to learn from, got 1" in problem
+    found = json.loads(capsys.readouterr().out)
+    assert "at least 10 games to learn from, got 1" in found["problems"][0] and not found["usable"]
+    assert "left out: game 1 of b.sgf: a board of 9 x 9" in found["notes"]
     (tmp_path / "b.sgf").write_text("(;SZ[52];B[aa])(;GM[1]SZ[5];B[zz])")
     with pytest.raises(UserError, match=r"games of go on a square board of 5 to 19, got none in .*; 'zz' in game 2"):
         usual_size(tmp_path / "b.sgf")
