@@ -138,6 +138,7 @@ def page(entry: Entry) -> ModuleType:
 
 
 SHIPPED = Path(__file__).parent / "shipped"
+SHIPS = "shipped:"  # before the name of a run that ships
 KNOBS = Path(__file__).parent / "systems" / "knobs.json"  # written by UPDATE_GOLDEN=1 pytest tests/golden
 
 
@@ -228,7 +229,13 @@ def state_of(folder: Path) -> dict[str, object]:
 
 
 def locate(word: str, root: str | Path = "runs") -> Path:
-    """The run folder that `word` names: a folder, a name as lenet-3, or a page. UserError: there is none."""
+    """The run folder that `word` names: a folder, a name as lenet-3, a page, or shipped:NAME for a run that ships, also
+    where there are runs of the user's. UserError: there is none."""
+    if word.startswith(SHIPS):
+        name, there = word.removeprefix(SHIPS), shipped()
+        if name not in there:
+            raise UserError("a run that ships", repr(word), nearest(name, there, f"There are: {', '.join(there)}"))
+        return there[name]
     for folder in (Path(word), Path(root) / word):
         if (folder / "config.json").is_file():
             return folder

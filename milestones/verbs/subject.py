@@ -26,7 +26,7 @@ class Subject(NamedTuple):
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """The words that name a run and where it lies."""
-    parser.add_argument("run", metavar="RUN", help="a run folder, a name as lenet-3, or a page")
+    parser.add_argument("run", metavar="RUN", help="a run folder, a name as lenet-3, a page, or shipped:PAGE")
     parser.add_argument("--page", default="", help="the .py file of a page of your own")
     parser.add_argument("--runs", default="runs", help="the folder of run folders [runs]")
 

@@ -237,6 +237,10 @@ def test_read_by_suffix_and_content(tmp_path: Path) -> None:
         read("nothing-here")
     with pytest.raises(UserError, match="an empty argument"):
         read("")
+    for name in ("gone.txt", "gone.csv", "gone.sgf"):  # also where words that are no file are a text
+        with pytest.raises(UserError, match=f"a text, or a file of texts, got {name}, which does not exist"):
+            read(name, (Text,))
+    assert read("not in gone.txt", (Text,)) == [Text("not in gone.txt")]
     (tmp_path / "loose").symlink_to(tmp_path / "gone")
     with pytest.raises(UserError, match="a readable file, got"):
         read(tmp_path / "loose")
