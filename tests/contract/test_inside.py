@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from contract import tiny
 from contract.conftest import Page
 from contract.test_cli import one_json, refused
 from PIL import Image
@@ -103,7 +102,7 @@ def test_each_page_is_looked_into_or_says_why_not(
     assert found["multiply_adds"] > 0
     rows = sum(map(sum, found["confusion"]["counts"]))
     assert rows == found["over"] == len(found["classes"])
-    if tiny.of(page.like).data == "table":
+    if len(found["input"]) == 1:  # rows, and what a policy sees
         assert "units" not in found
         assert any("filters, what excites units, orientation, shift and the dream are left out" in note
                    for note in found["notes"])  # fmt: skip
