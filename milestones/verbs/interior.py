@@ -204,6 +204,7 @@ def laid_out(net: Net, new: dict[str, Tensor], kind: str, focus: str, seed: int)
             spots = torch.from_numpy(TSNE(perplexity=near, init="pca", random_state=seed % 2**32)
                                      .fit_transform(spots.numpy()))  # fmt: skip
             found["explained"] = []
+        spots = F.pad(spots, (0, max(0, 2 - spots.shape[1])))  # a layer of one unit is a line
         found["points"] = [[float(f"{v:.4g}") for v in spot] for spot in spots.tolist()]
         maps.append(found)
     return maps

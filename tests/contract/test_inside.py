@@ -149,12 +149,18 @@ def twice() -> nn.Module:
     return nn.Sequential(layer, nn.Tanh(), layer, nn.Tanh(), nn.Linear(7, 3))
 
 
+def narrow() -> nn.Module:
+    """A layer of one unit, as a player's value is, where the map of the last hidden one is drawn."""
+    return nn.Sequential(nn.Linear(7, 1), nn.Tanh(), nn.Linear(1, 3))
+
+
 KINDS: dict[str, tuple[Any, tuple[int, ...], tuple[float, float]]] = {
     "text": (Spoken, (8, 5), (-float("inf"), float("inf"))),
     "board": (board, (2, 6, 6), (0.0, 1.0)),
     "sound": (wave, (1, 40), (-1.0, 1.0)),
     "spectrogram": (spectrogram, (1, 12, 20), (0.0, 1.0)),
     "rows": (twice, (7,), (-float("inf"), float("inf"))),
+    "narrow": (narrow, (7,), (-float("inf"), float("inf"))),
 }
 
 
