@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from .core.errors import UserError, nearest
-from .core.folder import read_json
+from .core.folder import header, read_json
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -256,16 +256,24 @@ def locate(word: str, root: str | Path = "runs") -> Path:
 
 
 def published(word: str) -> Path | None:
-    """The weights of a GPT-2 as it was published, which `word` names by their file or by its folder; None: no such."""
+    """The weights of a net as it was published, which `word` names by their file, or of a GPT-2 by its folder; None: no
+    such."""
     path, names = Path(word), ("model.safetensors", "vocab.json", "merges.txt")
     if path.suffix == ".safetensors" and path.is_file():
         return path
     return path / names[0] if path.is_dir() and any((path / name).is_file() for name in names) else None
 
 
+def published_page(weights: Path) -> str:
+    """The page that published weights are opened by: nets for pictures are known by torchvision's names."""
+    names = header(weights) if weights.is_file() else {}
+    first = {"resnet": ("conv1.weight", "layer1.0.conv1.weight"), "alexnet": ("features.0.weight",)}
+    return next((page for page, known in first.items() if names.keys() >= set(known)), "gpt")
+
+
 def load(word: str, root: str | Path = "runs", page_name: str = "") -> Trained:
-    """The trained model of a run, or of a folder with GPT-2's weights, ready to use. `page_name` names the page's file
-    for a run of the user's own page."""
+    """The trained model of a run, or of published weights, ready to use. `page_name` names the page's file for a run of
+    the user's own page."""
     from .trained import open_published, open_run
 
     if weights := published(word):

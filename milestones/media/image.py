@@ -89,7 +89,7 @@ class Image:
 
     def square(self, side: int) -> Image:
         """The middle of the picture in colour, "side side 3": its shorter side scaled to `side`, the longer one cut."""
-        return Image(_square(Pillow.fromarray(_rgb(self)), side))
+        return Image(_square(Pillow.fromarray(on_white(self)), side))
 
     def encode(self) -> tuple[str, bytes]:
         """The picture as PNG."""
@@ -234,7 +234,7 @@ def mosaic(images: Sequence[Image], captions: Sequence[str] | None = None, colum
     frames = []
     for k, image in enumerate(images):
         frame = np.full((height, width, 3) if colour else (height, width), 255, np.uint8)
-        frame[: image.height, : image.width] = _rgb(image) if colour else image.grey()
+        frame[: image.height, : image.width] = on_white(image) if colour else image.grey()
         frame = frame.repeat(scale, 0).repeat(scale, 1)
         if captions is not None:
             label = Pillow.new(
@@ -257,7 +257,7 @@ def lit(picture: Tensor, weights: Tensor, enlarge: int = 1) -> list[Image]:
     return [Image.of(one.repeat_interleave(enlarge, 1).repeat_interleave(enlarge, 2)) for one in frames]
 
 
-def _rgb(image: Image) -> np.ndarray:
+def on_white(image: Image) -> np.ndarray:
     """The pixels in colour, what is transparent shown on white."""
     if image.pixels.ndim == 2:
         return image.pixels[..., None].repeat(3, 2)

@@ -33,7 +33,7 @@ from ..parts.initial import orthogonal
 from ..parts.policy import Standard, head, perceptron
 from ..parts.returns import advantages
 from ..worlds.open import opened
-from ..worlds.played import episode, played, return_score
+from ..worlds.played import choices, episode, played, return_score
 from ..worlds.world import World
 
 FORGET = 0.1  # share of the newest episodes in the mean and spread of returns
@@ -206,4 +206,5 @@ PRESETS = {
     "acrobot": Knobs(world="Acrobot-v1"),
     "pendulum": Knobs(world="Pendulum-v1", trace=0.95, discount=0.95, steps=300),
 }
-system = System(Knobs, PRESETS, prepare, build, train, score, use)
+system = System(Knobs, PRESETS, prepare, build, train, score, use,
+                probe=lambda model, batch: choices(model, batch))  # fmt: skip

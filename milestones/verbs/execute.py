@@ -426,7 +426,7 @@ def _paced(folder: Path, system: System[Any, Any, Any, Any], knobs: Any, config:
             times.append(time.perf_counter() - begin)
     steps = max(1, int(min(knobs.steps, limit / (BESIDE * float(np.median(times[1:]))))))
     if steps < knobs.steps:
-        say(f"{steps:,} updates instead of {knobs.steps:,}: as many as {limit / 60:g} minutes allow here")
+        say(f"{steps:,} updates instead of {knobs.steps:,}: as many as {limit / 60:g} min allow here")
         knobs = changed(knobs, {"steps": steps}, str(config["system"]))
         config["config"] = knobs.model_dump(mode="json")
         config["command"] = re.sub(r"--steps \d+", f"--steps {steps}", str(config["command"]))

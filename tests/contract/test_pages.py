@@ -276,8 +276,10 @@ def test_loss_is_a_scalar_with_a_gradient(page: Page, system: System[Any, Any, A
 def test_probe(page: Page, system: System[Any, Any, Any, Any], trained: Path) -> None:
     if system.probe is None:
         pytest.skip("the page has no probe")
+    from milestones.verbs.subject import prepared as examples
+
     run = load(str(trained), page_name=page.name if page.name.endswith(".py") else "")
-    batch = prepared(page, system).test.batch(0, 8)
+    batch = examples(run).test.batch(0, 8)
     probe = system.probe(run.model, batch)
     picture = probe.input.clone().requires_grad_()
     scores = probe.scores(picture)

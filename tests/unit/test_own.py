@@ -162,9 +162,10 @@ def test_a_test_folder_with_another_class(tmp_path: Path) -> None:
     photos(tmp_path / "p" / "test")
     (tmp_path / "p" / "test" / "green").rename(tmp_path / "p" / "test" / "greens")
     with pytest.raises(
-        UserError, match=r"only classes that are in train, got 'greens' only in test. Did you mean 'green'"
+        UserError, match=r"in train, got 'greens' only in test, and none of 'green'. Did you mean 'green'"
     ):
         pictures(place(tmp_path / "p"), colour=True)
+    assert choose(str(tmp_path / "p")).page == "resnet", "what it would be trained with is told before what is wrong"
 
 
 def test_a_test_folder_without_a_class(tmp_path: Path) -> None:
