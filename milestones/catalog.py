@@ -139,7 +139,7 @@ def own_place(problem: Exception) -> traceback.FrameSummary | None:
 
 @contextlib.contextmanager
 def blaming() -> Iterator[None]:
-    """Within it an error in a page of the user's own is a UserError that says where; other errors stay what they are."""
+    """Within it an error in a page of the user's own is a UserError that says where; others stay what they are."""
     try:
         yield
     except (UserError, BrokenPipeError):

@@ -15,7 +15,7 @@ MISTAKES = {
     "lab1": ("2 / max", "1 / max"),
     "lab2": ("* kernel)", "* kernel[::-1, ::-1])"),
     "lab3": ("np.sqrt(query.shape[1])", "query.shape[1]"),
-    "lab4": ("eps * np.sign(weights[wrong] - weights[right])", "eps * np.sign(weights[wrong])"),
+    "lab4": ("eps * np.sign(slope)", "eps * slope / abs(slope).max()"),
     "lab5": ("reward if ended else ", ""),
     "lab6": ("if low >= high:", "if False:"),
 }
