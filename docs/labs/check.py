@@ -147,14 +147,12 @@ def lab4(names: Names, rng: np.random.Generator) -> Iterator[Question]:
                    math.isclose(most, best, rel_tol=1e-5), f"{best:.4f}, got {most:.4f}")  # fmt: skip
     with torch.no_grad():
         said = int(net(torch.from_numpy(255 * found).float()[None, None]).argmax())
-    yield Question(
-        f"LeNet reads your picture as a {said}", said != int(label[k]), f"another digit than {int(label[k])}"
-    )
+    yield Question(f"LeNet reads your picture as a {said}", said != int(label[k]), "another digit")
 
 
 def lab5(names: Names, rng: np.random.Generator) -> Iterator[Question]:
     """The frozen lake of `mdp`, where each action of each state is tried by turns, as the page tries them."""
-    process, discount, rounds = lake(8), 0.9, 800
+    process, discount, rounds = lake(8), 0.9, 1000
     states, actions = process.reward.shape
     q = np.full((states, actions), 7.0)
     one = int(rng.integers(states - 10))
@@ -178,7 +176,7 @@ def lab5(names: Names, rng: np.random.Generator) -> Iterator[Question]:
                    far < 0.1, "less than 0.1, of a goal that pays 1")  # fmt: skip
     policy = greedy(torch.from_numpy(q))
     share = float(evaluated(process, policy, discount, best)[0] / best[0])
-    yield Question(f"who acts by your table gets {100 * share:.0f} % of the best return", share > 0.8, "80 % or more")
+    yield Question(f"who acts by your table gets {100 * share:.0f} % of the best return", share > 0.75, "75 % or more")
 
 
 def lab6(names: Names, rng: np.random.Generator) -> Iterator[Question]:

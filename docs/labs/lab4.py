@@ -1,7 +1,7 @@
 """Lab 4, adversarial. LeNet reads the picture x rightly; by how much another digit gains on the right one where a pixel
 grows is the slope there.
 
-Each pixel may move by at most eps and must stay between 0 and 1. Move x so that, by the slope, the other digit gains most.
+Each pixel may move by at most eps and must stay between 0 and 1. Move x so that, by the slope, the other gains most.
 """
 
 
