@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib
 import importlib.util
 import json
 import re
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -117,20 +119,50 @@ def find(name: str) -> Entry:
                     nearest(name, names, f"There are: {', '.join(names)}"))  # fmt: skip
 
 
+OWN = "milestones_page_"  # what modules of the user's own pages are called before their name
+
+
+def told(problem: Exception) -> str:
+    """An error in one line, with its innermost place in a page of the user's own."""
+    line = (f"{type(problem).__name__}: {problem}".splitlines() or [""])[0][:200]
+    if place := own_place(problem):
+        return f"{line} ({Path(place.filename).name} line {place.lineno}, in {place.name}: {place.line})"
+    return line
+
+
+def own_place(problem: Exception) -> traceback.FrameSummary | None:
+    """The innermost line of a page of the user's own that an error came through; None: of none."""
+    frames = traceback.walk_tb(problem.__traceback__)
+    own = [(frame, line) for frame, line in frames if str(frame.f_globals.get("__name__")).startswith(OWN)]
+    return traceback.StackSummary.extract(iter(own))[-1] if own else None
+
+
+@contextlib.contextmanager
+def blaming() -> Iterator[None]:
+    """Within it an error in a page of the user's own is a UserError that says where; others stay what they are."""
+    try:
+        yield
+    except (UserError, BrokenPipeError):
+        raise
+    except Exception as problem:  # whatever the user's page does wrong
+        place = own_place(problem)
+        if place is None:
+            raise
+        raise UserError("a page that runs", told(problem), "Mend the page", Path(place.filename).name) from problem
+
+
 def page(entry: Entry) -> ModuleType:
     """The page's module, imported. A file of the user's runs here: naming it on the command line was the consent."""
     if not entry.module.endswith(".py"):
         return importlib.import_module(entry.module)
-    spec = importlib.util.spec_from_file_location(f"milestones_page_{entry.name}", entry.module)
+    spec = importlib.util.spec_from_file_location(f"{OWN}{entry.name}", entry.module)
     assert spec is not None and spec.loader is not None  # as for each name that ends in .py
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
     except Exception as problem:  # whatever the user's page does wrong
-        line = f"{type(problem).__name__}: {problem}"
-        raise UserError(
-            f"a page that can be run in {entry.module}", line[:200], "Mend the page", entry.name
-        ) from problem
+        want = f"a page that can be run in {entry.module}"
+        raise UserError(want, told(problem), "Mend the page", entry.name) from problem
     if not hasattr(module, "system"):
         raise UserError(f"'system = System(...)' at the end of {entry.module}", "no such name",
                         "Begin from a copy: milestones fork lenet my.py", entry.name)  # fmt: skip

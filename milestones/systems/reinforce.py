@@ -1,8 +1,9 @@
 """Actions that were followed by more than usual become likelier: a policy learns from returns alone.
 
 Paper       Williams (1992), Simple statistical gradient-following algorithms for connectionist reinforcement learning,
-            Machine Learning 8, 229-256; with an actor and a critic: Barto, Sutton & Anderson (1983), IEEE Transactions
-            on Systems, Man and Cybernetics 13(5), 834-846.
+            Machine Learning 8, 229-256; with an actor and a critic: Barto, Sutton & Anderson (1983), Neuronlike
+            adaptive elements that can solve difficult learning control problems, IEEE Transactions on Systems, Man and
+            Cybernetics 13(5), 834-846.
 Idea        the gradient of the logarithm of an action's chance, times the return that came after it, is on average
             the gradient of the return: no model of the world and no derivative of the reward is needed. A baseline
             that does not depend on the action makes it less noisy, and changes nothing on average.

@@ -316,6 +316,33 @@ def test_forked_page_is_the_page(place: Path) -> None:
     assert (folders[0] / "weights.safetensors").read_bytes() == (folders[1] / "weights.safetensors").read_bytes()
 
 
+def test_a_fault_of_a_page_of_ones_own_is_one_line(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says where in the page, leaves no run behind, and hides no fault of ours."""
+    monkeypatch.chdir(tmp_path)
+    words = ["train", "mine.py", "--steps", "2", "--batch", "8", "--data", tiny.data("digits", place)[0]]
+    assert main(["fork", "lenet", "mine.py"]) == 0
+    page = Path("mine.py")
+    page.write_text(page.read_text().replace("nn.Conv2d(6, 16, 5)", "nn.Conv2d(6, 12, 5)"))
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "mine.py: expected a page that runs, got RuntimeError: " in said and "8x300 and 400x120" in said
+    assert "(mine.py line " in said and "in forward: logits = self.classifier" in said
+    assert "Traceback" not in said and not list(Path("runs").glob("mine-*"))
+    page.write_text(page.read_text().replace("nn.Linear(400, 120)", "nn.Linear(300, 120)"))
+    assert main(words) == 0
+    page.write_text(page.read_text().replace("def use(model", "def use(no, such"))
+    assert main(["score", "mine-1", "--page", "mine.py"]) == 0
+    page.write_text(page.read_text() + "\nnothing\n")
+    assert main(["score", "mine-1", "--page", "mine.py"]) == 2
+    said = capsys.readouterr().err
+    assert "got NameError: name 'nothing' is not defined (mine.py line " in said
+    monkeypatch.setattr("milestones.verbs.execute.told", lambda facts: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["train", "lenet", *words[2:]])
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_each_page_can_be_forked(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from milestones.cli import main
