@@ -3,8 +3,9 @@
     python benchmarks/figures.py [--check]
 
 It reads results/*.json, and the reports of the runs that ship. In a Markdown file it replaces what stands between
-`<!-- figures:NAME -->` and `<!-- /figures -->` (NAME: a key of BLOCKS or of SHIPPED); in a page's docstring the text
-of the field Result. With --check nothing is written: the difference is printed and the exit code is 1.
+`<!-- figures:NAME -->` and `<!-- /figures -->` (NAME: a key of BLOCKS or of SHIPPED, or `benchmarks` for the table of
+all); in a page's docstring the text of the field Result. With --check nothing is written: the difference is printed
+and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -752,6 +753,14 @@ BLOCKS: dict[str, tuple[str, Callable[[Value], str]]] = {
 }
 
 
+def side_by_side() -> str:
+    """All benchmarks in one table."""
+    sys.path.insert(0, str(HERE))
+    from table import markdown, read  # it takes its words from here
+
+    return markdown(read())
+
+
 def markdown(text: str) -> str:
     """The text of a Markdown file with its blocks as measured."""
 
@@ -759,6 +768,8 @@ def markdown(text: str) -> str:
         name = match[2]
         if name in SHIPPED:  # measured when they were made
             return f"{match[1]}{shipped(SHIPPED[name])}\n{match[4]}"
+        if name == "benchmarks":
+            return f"{match[1]}{side_by_side()}\n{match[4]}"
         if name not in BLOCKS:
             sys.exit(f"expected one of the blocks {', '.join(BLOCKS)}, got {name!r}")
         found = result(BLOCKS[name][0])
