@@ -61,8 +61,7 @@ def test_a_solution_passes_for_each_student(check: Asked, lab: str) -> None:
     said = [check(lab, SOLVED / f"{lab}.py", student) for student in STUDENTS]
     assert [code for code, _ in said] == [0, 0, 0], said
     assert check(lab, SOLVED / f"{lab}.py") == said[0], "the same student has the same numbers"
-    if lab != "lab5":  # whose lake is the same for all, and chance another
-        assert len({text.replace(who, "") for who, (_, text) in zip(STUDENTS, said, strict=True)}) == 3
+    assert len({text.replace(who, "") for who, (_, text) in zip(STUDENTS, said, strict=True)}) > 1, "others have others"
 
 
 @pytest.mark.parametrize("lab", MISTAKES)
