@@ -11,9 +11,14 @@ from pathlib import Path
 
 import _results
 
-if __name__ == "__main__":
+
+def main() -> None:
     folder, name, *words = sys.argv[1:]
     _results.RESULTS = Path(folder).resolve()
     script = str(Path(__file__).with_name(f"{name}.py"))
     sys.argv = [script, *words]
     runpy.run_path(script, run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

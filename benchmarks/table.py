@@ -297,9 +297,8 @@ def adversarial(found: Value) -> Iterator[Row]:
 
 def ablations(found: Value) -> Iterator[Row]:
     parts = found["summary"]["parts"]
-    whole = next((part for name, part in parts.items() if name.startswith("nothing")), None)
-    for name, part in parts.items() if whole else ():
-        if part is not whole:
+    for name, part in parts.items():
+        for whole in (one for other, one in parts.items() if other.startswith("nothing") and other != name):
             yield Row(f"AlexNet, error with {name}", f"{short(part['error']['mean'])} %",
                       f"with all: {short(whole['error']['mean'])} %", parts=(name,))  # fmt: skip
 

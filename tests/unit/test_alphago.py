@@ -12,7 +12,6 @@ import torch
 
 pytest.importorskip("numba", reason='Rules need an extra: pip install "milestones[games]"')
 
-from unit.killed import Killed, save_every
 
 from milestones.core.config import changed
 from milestones.core.errors import UserError
@@ -29,11 +28,6 @@ CPU = torch.device("cpu")
 TINY = {"games": 40, "depth": 2, "channels": 4, "steps": 6, "batch": 8, "fast_steps": 4, "reinforce_steps": 6,
         "reinforce_games": 4, "join": 2, "selves": 2, "positions": 24, "until": 6, "value_steps": 6, "held": 8,
         "searched": 3, "pairs": 1}  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def short_measure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("milestones.core.plan.SECONDS", 0.0)
 
 
 def knobs_of(**settings: Any) -> page.Knobs:
@@ -151,44 +145,6 @@ def test_moves_of_games_that_were_won_become_likelier(tmp_path: Path, monkeypatc
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     won = [line["won"] for line in lines]
     assert np.mean(won[-5:]) > np.mean(won[:5]) + 20
-
-
-def test_killed_and_resumed_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    duel, knobs = sampled.duel, knobs_of()
-
-    def run(folder: Path, die_at: int = -1) -> dict[str, torch.Tensor]:
-        data = page.prepare(knobs, Place(CPU, 0))
-        torch.manual_seed(0)
-        model, count = page.AlphaGo(knobs, data.facts), 0
-        folder.mkdir(exist_ok=True)
-
-        def until(*words: Any) -> Any:
-            nonlocal count
-            count += 1
-            if count == die_at:
-                raise Killed
-            return duel(*words)
-
-        monkeypatch.setattr(page, "duel", until)
-        with Run(folder, Place(CPU, 0), "exact") as one:
-            page.train(knobs, model, data, one)
-        return {name: value.clone() for name, value in model.state_dict().items()}
-
-    whole = run(tmp_path / "whole")
-    assert not torch.equal(whole["actor.place"], whole["policy.place"])
-    assert {path.name.split("-")[-1] for path in (tmp_path / "whole" / "shows").iterdir()} == {
-        "reinforced.json", "learned.json", "unseen.json"}  # fmt: skip
-    save_every(2, monkeypatch)
-    for die_at in (2, 3):
-        with pytest.raises(Killed):
-            run(tmp_path / "killed", die_at)
-    found = run(tmp_path / "killed")
-    assert found.keys() == whole.keys()
-    assert all(torch.equal(found[name], value) for name, value in whole.items())
-    texts = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "killed")]
-    logs = [[{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in text.splitlines()]
-            for text in texts]  # fmt: skip
-    assert logs[0] == logs[1]
 
 
 def test_what_cannot_be_learned_from(tmp_path: Path) -> None:

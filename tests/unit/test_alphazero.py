@@ -1,21 +1,18 @@
-"""AlphaZero: its loss against NumPy, its searches, what it says of positions; killed and resumed to the same bits."""
+"""AlphaZero: its loss against NumPy, its searches, what it says of positions."""
 
 from __future__ import annotations
 
 import itertools
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from unit.killed import Killed, save_every
 
 from milestones.core.config import changed
 from milestones.core.errors import UserError
-from milestones.core.run import Run
 from milestones.core.source import Place
 from milestones.media import Board, Curve, Listing, Move, Text
 from milestones.systems import alphazero as page
@@ -23,7 +20,6 @@ from milestones.worlds.games import game
 from milestones.worlds.games.analysis import liked, moves_of, positions, state_after, strewn
 from milestones.worlds.games.judged import elo, judged, reachable
 from milestones.worlds.games.perfect import perfect
-from milestones.worlds.games.selfplay import SelfPlay
 from milestones.worlds.games.thinking import How, ponder, think
 from milestones.worlds.games.window import Examples
 
@@ -31,11 +27,6 @@ CPU = torch.device("cpu")
 TINY = {"blocks": 1, "channels": 8, "together": 12, "abreast": 6, "moves": 3, "simulations": 6, "few": 3, "batch": 16,
         "first": 60, "rows": 200, "steps": 30, "looks": 2, "examined": 2, "searched": 4, "tested": 3,
         "pairs": 1, "reuse": 1.0, "start": 20, "blind": 10}  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def short_measure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("milestones.core.plan.SECONDS", 0.0)
 
 
 def knobs_of(**settings: Any) -> page.Knobs:
@@ -98,47 +89,6 @@ def test_the_paper_takes_each_departure_back() -> None:
     assert len(tower.blocks) == 19 and all(block.pool is None for block in tower.blocks)
     assert tower.stem.norm is not None and tower.stem.layer.out_channels == 256
     assert isinstance(page.METHODS[paper.method](torch.nn.Linear(2, 2), 0.1, 0.0), torch.optim.SGD)
-
-
-@pytest.mark.parametrize("settings", [
-    {"game": "tictactoe"},
-    {"game": "connect_four", "strewn": 0.6, "most": 8, "method": "adamw", "lr": 0.002},
-    {"game": "tictactoe", "considered": 0, "tempered": 3, "solve": False, "normal": "batch", "method": "sgd", "lr": 0.1,
-     "average": 0.0, "squared": True, "start": 0},
-])  # fmt: skip
-def test_killed_and_resumed_to_the_same_bits(settings: dict[str, Any], tmp_path: Path,
-                                             monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    play = SelfPlay.play
-
-    def run(folder: Path, die_at: int = -1) -> dict[str, torch.Tensor]:
-        knobs = knobs_of(**settings)
-        games = page.prepare(knobs, Place(CPU, 0))
-        torch.manual_seed(0)
-        model = page.build(knobs, games.facts)
-        folder.mkdir(exist_ok=True)
-
-        def until(self: SelfPlay, *words: Any) -> Any:
-            if 0 <= 3 * die_at <= self.steps:
-                raise Killed
-            return play(self, *words)
-
-        monkeypatch.setattr(SelfPlay, "play", until)
-        with Run(folder, Place(CPU, 0), "exact") as one:
-            page.train(knobs, model, games, one)
-        return {name: value.clone() for name, value in model.state_dict().items()}
-
-    whole = run(tmp_path / "whole")
-    assert (tmp_path / "whole" / "shows").exists()
-    save_every(2, monkeypatch)
-    for die_at in (1, 5, 8):
-        with pytest.raises(Killed):
-            run(tmp_path / "killed", die_at)
-    found = run(tmp_path / "killed")
-    assert all(torch.equal(found[name], value) for name, value in whole.items())
-    texts = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "killed")]
-    logs = [[{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in text.splitlines()]
-            for text in texts]  # fmt: skip
-    assert logs[0] == logs[1] and any("valid_error" in line for line in logs[0])
 
 
 def test_a_thought_is_one_of_its_position_alone() -> None:

@@ -117,9 +117,13 @@ def go(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
                       for word in words])  # fmt: skip
         return int("explain" in " ".join(words))
 
+    def made(name: str, files: tuple[str, ...], phases: list[tuple[str, list[str]]]) -> str:
+        calls.append([name])
+        return "python of peers"
+
     monkeypatch.setattr(module.subprocess, "call", call)
     monkeypatch.setattr(module, "project", lambda: "python")
-    monkeypatch.setattr(module, "environment", lambda name, files, phases: calls.append([name]) or "python of peers")
+    monkeypatch.setattr(module, "environment", made)
     return module
 
 
@@ -157,20 +161,16 @@ def test_bench_by_name_and_all(go: ModuleType, capsys: pytest.CaptureFixture[str
 
 
 def test_a_benchmark_aside_writes_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import runpy
-
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import _results
-
+    aside = opened(BENCHMARKS / "_aside.py")
     ran: list[list[str]] = []
 
     def ran_with(path: str, run_name: str) -> None:
-        ran.append([path, run_name, str(_results.RESULTS), *sys.argv])
+        ran.append([path, run_name, str(aside._results.RESULTS), *sys.argv])
 
-    monkeypatch.setattr(_results, "RESULTS", _results.RESULTS)
+    monkeypatch.setattr(aside._results, "RESULTS", aside._results.RESULTS)
+    monkeypatch.setattr(aside.runpy, "run_path", ran_with)
     monkeypatch.setattr(sys, "argv", ["_aside.py", str(tmp_path), "start", "--repeats", "1"])
-    aside = compile((BENCHMARKS / "_aside.py").read_text(), str(BENCHMARKS / "_aside.py"), "exec")
-    monkeypatch.setattr(runpy, "run_path", ran_with)
-    exec(aside, {"__name__": "__main__", "__file__": str(BENCHMARKS / "_aside.py")})
+    aside.main()
     start = str(BENCHMARKS / "start.py")
     assert ran == [[start, "__main__", str(tmp_path), start, "--repeats", "1"]]

@@ -27,11 +27,6 @@ class Pairs(NamedTuple):
     label: Tensor
 
 
-@pytest.fixture(autouse=True)
-def short_measure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("milestones.core.plan.SECONDS", 0.0)
-
-
 def source(n: int, split: str) -> Held[Pairs]:
     input = torch.randn(n, 5, generator=keyed(1, split))
     return Held(Pairs(input, (input.sum(1) > 0).long()), Place(CPU, 0), "made", split)

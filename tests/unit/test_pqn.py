@@ -25,11 +25,6 @@ from milestones.worlds.mdp import garnet, grid
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True)
-def short_measure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("milestones.core.plan.SECONDS", 0.0)
-
-
 FACTS = {"shape": [5], "discrete": True, "actions": 3}
 SCREEN = {"shape": [4, 84, 84], "discrete": True, "actions": 6, "stack": 4}
 

@@ -326,7 +326,7 @@ def test_priorities_come_as_often_as_they_should() -> None:
     assert counts[closed].sum() == 0 and counts[weight == 0].sum() == 0
     far = (counts - 200_000 * chance).abs() / (200_000 * chance * (1 - chance) + 1e-9).sqrt()
     assert float(far[some[5:]].max()) < 4
-    assert told.double().tolist() == pytest.approx(chance[index].tolist(), rel=1e-5)
+    np.testing.assert_allclose(told.double(), chance[index], rtol=1e-5, atol=1e-12)
 
 
 def test_a_new_one_has_the_largest_priority_there_was() -> None:
