@@ -30,8 +30,10 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The names of settings that are not the same in all."""
+    """The names of settings that are not the same in all; where these are of several pages, of what all pages have."""
     names = dict.fromkeys(name for item in settings for name in item)
+    if len({item.get("system") for item in settings}) > 1:
+        names = dict.fromkeys(name for name in names if all(name in item for item in settings))
     return [name for name in names if len({json.dumps(item.get(name, "-")) for item in settings}) > 1]
 
 

@@ -10,6 +10,7 @@ import pytest
 from milestones.core.interval import spread
 from milestones.report.compared import html_of
 from milestones.verbs.contest import curve, lines, together
+from milestones.verbs.groups import differing
 from milestones.verbs.tables import group_lines
 
 
@@ -98,3 +99,9 @@ def test_the_page_of_a_comparison() -> None:
     assert page == html_of(found), "the same comparison gives the same text"
     assert page.count("<svg") == 2 and "Share of runs that score above" in page and "return while learning" in page
     assert "<i>" not in page and "&lt;i&gt;" in page
+
+
+def test_pages_are_compared_by_what_all_of_them_have() -> None:
+    one = {"system": "ppo", "steps": 5, "clip": 0.2, "lr": 1}
+    assert differing([one, {"system": "dqn", "steps": 7, "replay": 9, "lr": 1}]) == ["system", "steps"]
+    assert differing([one, {**one, "clip": 0.1, "older": 1}]) == ["clip", "older"], "of one page, all that differs"
