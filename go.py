@@ -3,8 +3,9 @@
     ./go train lenet             any verb of milestones (with no word: this help)
     ./go check [STAGE ...]       the tests, in order: style unit contract golden browser learns
                [--all]           the slow ones too; from the first other option on, words go to pytest
-    ./go bench [NAME ...]        runs benchmarks/NAME.py; with no name it lists them
-               [--all]           all of them; from the first other option on, words go to the scripts
+    ./go bench [NAME ...]        runs benchmarks/NAME.py in full; with no name what fits into half an hour,
+               [--list] [--all]  into benchmarks/here, and prints the table; all of them take days.
+                                 From the first other option on, words go to the scripts
 
 On Windows: python go.py instead of ./go.
 
@@ -29,6 +30,21 @@ FREE = "Free some and run ./go again."
 STAGES = ("style", "unit", "contract", "golden", "browser", "learns")
 SHARED = ("unit", "contract", "golden")  # stages whose tests are shared out to all cores; a browser waits for no one
 MOST_WORKERS = 8  # each takes about 1.5 GB
+HALF_HOUR = {  # what ./go bench measures: minutes on two cores, words; the installation of the peers comes on top
+    "start": (1, ["--repeats", "5"]),
+    "overhead": (3, ["--repeats", "3"]),
+    "lenet": (4, ["--seeds", "1", "--only", "lightning", "--column", "tuned"]),
+    "throughput": (4, ["--pairs", "1"]),
+    "lstm": (4, ["--only", "packed", "keras-tensorflow", "--lengths", "50", "--pairs", "2"]),
+    "gpt": (1, ["--only", "generate"]),
+    "search": (2, ["--only", "bare/puct, 256 games", "play/native, bfloat16", "play/native, float32",
+                   "--repeats", "2", "--seconds", "5"]),
+    "attacks": (3, ["--repeats", "1"]),
+    "explain": (2, ["--repeats", "3"]),
+    "landscape": (4, ["--repeats", "1"]),
+    "mdp": (1, ["--repeats", "1"]),
+    "zipcode": (1, []),
+}  # fmt: skip
 NEEDED_GB = 3  # 2 for an environment with the CPU build of PyTorch, the rest for pip's temporary files
 
 
@@ -210,29 +226,45 @@ def check(words: list[str]) -> int:
 
 
 def bench(words: list[str]) -> int:
-    """Run benchmarks by name. MILESTONES_PEERS names the Python that has the projects to compare with."""
+    """Run benchmarks: those named, all, or what fits into half an hour. MILESTONES_PEERS names the Python that has the
+    projects to compare with."""
     import ast
 
-    folder, listed = os.path.join(ROOT, "benchmarks"), {}
+    folder, told, texts = os.path.join(ROOT, "benchmarks"), {}, {}
     for file in sorted(os.listdir(folder) if os.path.isdir(folder) else []):
-        if file.endswith(".py") and not file.startswith("_") and file != "figures.py":
-            with open(os.path.join(folder, file), encoding="utf-8") as text:
-                listed[file[:-3]] = (ast.get_docstring(ast.parse(text.read())) or "").split("\n")[0]
-    names, everything, rest = split(words, tuple(listed), "benchmark")
-    if not names and not everything:
-        print("\n".join(f"{name:<16} {what}" for name, what in listed.items()) or "there is no benchmark yet")
+        name = file.removesuffix(".py")
+        if name == file or name.startswith("_"):
+            continue
+        with open(os.path.join(folder, file), encoding="utf-8") as text:
+            source = text.read()
+        what = ast.get_docstring(ast.parse(source)) or ""
+        if f"./go bench {name}" in what:  # others write figures or make what ships
+            told[name], texts[name] = " ".join(what.partition("\n\n")[0].split()), source
+    if "--list" in words:
+        for name, what in told.items():
+            minutes = f"{HALF_HOUR[name][0]} min" if name in HALF_HOUR else ""
+            print(f"{name:<12} {minutes:<6} {what}")
+        print(f"Those with minutes are what ./go bench measures: {sum(one[0] for one in HALF_HOUR.values())} min.")
         return 0
+    names, everything, rest = split(words, tuple(told), "benchmark")
+    brief = not names and not everything
+    chosen = list(HALF_HOUR) if brief else list(told) if everything else names
     python, env, peers = project(), dict(os.environ), ("benchmarks/peers.txt",)
-    if os.path.exists(os.path.join(ROOT, *peers)):
+    if any(".venv-peers" in texts[name] or "peers_python" in texts[name] for name in chosen):
         # --no-deps: the file is complete, and what it leaves out (torchvision) shall not come by another's wish
         phases = [("installing the peers that benchmarks compare with (large)", ["--no-deps", "-r", *peers])]
         env["MILESTONES_PEERS"] = environment(".venv-peers", peers, phases)
-    worst = 0
-    for name in names or list(listed):
+    worst, here = 0, os.path.join(folder, "here")
+    for name in chosen:
         print(f"== bench: {name}", flush=True)
-        code = subprocess.call([python, os.path.join(folder, name + ".py"), *rest], cwd=ROOT, env=env)
+        script = [os.path.join(folder, name + ".py")]
+        if brief:
+            script = [os.path.join(folder, "_aside.py"), here, name, *HALF_HOUR[name][1]]
+        code = subprocess.call([python, *script, *rest], cwd=ROOT, env=env)
         print(f"== bench: {name} FAILED\n" if code else "", end="", flush=True)
         worst = worst or code
+    if not names:
+        subprocess.call([python, os.path.join(folder, "table.py"), *([here] if brief else [])], cwd=ROOT)
     return worst
 
 

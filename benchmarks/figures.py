@@ -3,8 +3,9 @@
     python benchmarks/figures.py [--check]
 
 It reads results/*.json, and the reports of the runs that ship. In a Markdown file it replaces what stands between
-`<!-- figures:NAME -->` and `<!-- /figures -->` (NAME: a key of BLOCKS or of SHIPPED); in a page's docstring the text
-of the field Result. With --check nothing is written: the difference is printed and the exit code is 1.
+`<!-- figures:NAME -->` and `<!-- /figures -->` (NAME: a key of BLOCKS or of SHIPPED, or `benchmarks` for the table of
+all); in a page's docstring the text of the field Result. With --check nothing is written: the difference is printed
+and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -698,12 +699,28 @@ def driving(found: Value) -> str:
 
 
 def trust(found: Value) -> str:
-    """One row a reader: what it did with damaged inputs."""
+    """One row a reader: what it did with damaged inputs; below it the kills, the soak and what saving costs."""
     rows = ["| reader | damaged inputs | results | refusals | wrong | longest |", "|---|---|---|---|---|---|"]
     for key, part in found["parts"].items():
         rows.append(f"| {key.rpartition(',')[0]} | {part['inputs']:,} | {part['results']:,} | {part['refusals']:,} | "
                     f"{part['wrong']} | {part['longest_s']:.2f} s |")  # fmt: skip
-    return "\n".join([*rows, "", f"`benchmarks/fuzz.py` on {where(found)}."])
+    told = [f"`benchmarks/fuzz.py` on {where(found)}."]
+    if kills := result("killed"):
+        summary = kills["summary"]
+        pages = ", ".join(f"`{name}` {page['kills']}" for name, page in summary["pages"].items())
+        told.append(f"Kills at random moments: {summary['kills']} ({pages}); not resumed to the same bytes: "
+                    f"{summary['failed']}; `benchmarks/killed.py` on {where(kills)}.")  # fmt: skip
+    if soak := result("soak"):
+        halves = [f"{key}: memory {part['memory_grown_mb']:+.1f} MB, handles {part['handles_grown']:+d}, threads "
+                  f"{part['threads_grown']:+d}" for key, part in soak["parts"].items()]  # fmt: skip
+        told.append(f"Growth after the first third ({'; '.join(halves)}); `benchmarks/soak.py` on {where(soak)}.")
+    if saving := result("checkpoints"):
+        pages = "; ".join(f"`{key.partition(',')[0]}` {part['share_pct']:.2f} %, {part['overhead_s']:+.2f} s"
+                          for key, part in saving["parts"].items())  # fmt: skip
+        told.append(f"Share of a training that saving takes at its default interval (wanted: at most 2 %), and how "
+                    f"much longer than a new run a resumed one waits for its first update (at most 2 s): {pages}; "
+                    f"`benchmarks/checkpoints.py` on {where(saving)}.")  # fmt: skip
+    return "\n".join([*rows, "", "\n\n".join(told)])
 
 
 BLOCKS: dict[str, tuple[str, Callable[[Value], str]]] = {
@@ -736,6 +753,14 @@ BLOCKS: dict[str, tuple[str, Callable[[Value], str]]] = {
 }
 
 
+def side_by_side() -> str:
+    """All benchmarks in one table."""
+    sys.path.insert(0, str(HERE))
+    from table import markdown, read  # it takes its words from here
+
+    return markdown(read())
+
+
 def markdown(text: str) -> str:
     """The text of a Markdown file with its blocks as measured."""
 
@@ -743,6 +768,8 @@ def markdown(text: str) -> str:
         name = match[2]
         if name in SHIPPED:  # measured when they were made
             return f"{match[1]}{shipped(SHIPPED[name])}\n{match[4]}"
+        if name == "benchmarks":
+            return f"{match[1]}{side_by_side()}\n{match[4]}"
         if name not in BLOCKS:
             sys.exit(f"expected one of the blocks {', '.join(BLOCKS)}, got {name!r}")
         found = result(BLOCKS[name][0])

@@ -5,8 +5,7 @@
 Whole inputs are damaged by one to four changes of bits, bytes, lengths, pieces and words each, JSON also in its values;
 the seeds are the inputs' numbers, so that each can be made again. Counted: results, refusals, and what should not have
 happened: another exception, more than 2 s of the processor, a write outside of the reader's folder, a program or a
-connection that was started (Python's audit events tell). What is larger than a megapixel, or 3 MB of film, is refused
-here, since it may rightly take its seconds. tests/unit/test_fuzz.py does the same with a few hundred each.
+connection that was started (Python's audit events tell). tests/unit/test_fuzz.py does the same with a few hundred each.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def campaign(name: str, count: int) -> Value:
     """What a reader did with so many damaged inputs."""
     import torch
     from unit import damaged
-    from unit.readers import READERS, refused_by, small
+    from unit.readers import READERS, refused_by
 
     torch.set_num_threads(1)
     damaged.STUCK = 120.0  # by the clock: others may work on this machine, too
@@ -47,7 +46,7 @@ def campaign(name: str, count: int) -> Value:
             with guard.over(Path(folder)):
                 reads(content)
 
-        with damaged.quiet(), small():
+        with damaged.quiet():
             for one in reader.originals():  # what is imported when it is first used is no act of a reader
                 with contextlib.suppress(*refused_by(name)):
                     reads(one if isinstance(one, bytes) else json.dumps(one).encode())

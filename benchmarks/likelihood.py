@@ -7,9 +7,10 @@ Each training is `milestones train ... --json`, scored once; the terms of each f
 from the same pictures for the mean of our seconds, once with its paper's optimiser and once with ours, and is scored on
 the same bits (_likelihood_peers.py). `strange` parts train on Fashion-MNIST and score its test pictures and digits by
 -log p(x) as it is, which is known to fail (Nalisnick et al. 2019), by its distance from the middle of the validation
-pictures', and less what a general compressor needs (Serra et al. 2020), all three printed. Another page is added by a
-line in PAGES, and in LIKELY where it is asked for strange ones. MILESTONES_DATA names the folder of Fashion-MNIST and
-of MNIST's test set.
+pictures', and less what a general compressor needs (Serra et al. 2020), all three printed. Beside them stand one net
+that names the class, and five that answer as one, asked how unsure they are. Another page is added by a line in PAGES,
+and in LIKELY where it is asked for strange ones. MILESTONES_DATA names the folder of Fashion-MNIST and of MNIST's test
+set.
 """
 
 from __future__ import annotations
@@ -39,13 +40,19 @@ STRANGE = {
     "strange made": ["train", "made", "--preset", "grey", "--data", "fashion"],
     "strange dbn": ["train", "dbn", "--preset", "fashion", "--data", "fashion"],
     "strange autoencoder": ["train", "autoencoder", "--preset", "fashion", "--data", "fashion"],
+    "strange circuit": ["train", "circuit", "--preset", "fashion", "--data", "fashion"],
+    "strange net": ["train", "lenet", "--preset", "fashion", "--data", "fashion"],
+    "strange ensemble": ["train", "lenet", "--preset", "fashion", "--data", "fashion", "--members", "5"],
 }
-LIKELY = {  # -log p(x) in nats of uint8 pictures, of a page's model; the circuit's and others' go here
+LIKELY = {  # -log p(x) in nats of uint8 pictures, of a page's model
     "vae": lambda model: _module("vae").surprise(model, _noise(model)),
     "made": lambda model: lambda image: -model(image),
     "dbn": lambda model: lambda image: _module("dbn").nats(model, image, SAMPLES),
     "autoencoder": lambda model: lambda image: _crossed(model, image),  # no chance of a picture, but in nats
+    "circuit": lambda model: lambda image: -model(image).logsumexp(1),
+    "lenet": lambda model: lambda image: _unsure(model, image),
 }
+UNLIKELY = ("lenet",)  # pages without a chance of a picture: how unsure they are of its class is all that is asked
 ASKED = 2000  # pictures of each set
 BAR = 0.97  # area under the curve, of the best
 SAMPLES = 200  # importance samples a test picture
@@ -61,6 +68,13 @@ def _module(page: str) -> Any:
 def _crossed(model: Any, image: Any) -> Any:
     page = _module("autoencoder")
     return page.cross_entropy(model(image), page.pixels(image))
+
+
+def _unsure(model: Any, image: Any) -> Any:
+    """The entropy of a classifier's chances; of an ensemble's, of their mean."""
+    import torch
+
+    return torch.special.entr(model(image).softmax(-1)).sum(-1)
 
 
 def _noise(model: Any) -> Any:
@@ -106,7 +120,7 @@ def peer(name: str, words: list[str], seconds: float, seeds: int, quick: bool) -
 
 
 def strange(words: list[str], seeds: int, quick: bool) -> Value:
-    """Areas under the curve: Fashion-MNIST's test pictures against digits, by three scores of one net each."""
+    """Areas under the curve: Fashion-MNIST's test pictures against digits, by each score that a net has."""
     found = [clean(functools.partial(told, words, seed, quick), 1 if quick else 3) for seed in range(seeds)]
     names = [name for name in found[0] if name.startswith("auroc")]
     return {**{name: spread([one[name] for one in found]) for name in names}, "dirty": any(o["dirty"] for o in found),
@@ -129,11 +143,13 @@ def told(words: list[str], seed: int, quick: bool) -> Value:
     fashion, digits = pictures_of("fashion"), pictures_of("digits")
     own, other, valid = (likelihoods(trained.model, nats, source, most)[:most]
                          for source in (fashion.test, digits.test, fashion.valid))  # fmt: skip
-    sizes = [complexity(source.examples.image[:most]) for source in (fashion.test, digits.test)]
-    tested = digits.test.name.split(",")[0]
+    tested, found = digits.test.name.split(",")[0], {"auroc": auroc(own, other)}
+    if words[1] not in UNLIKELY:
+        sizes = [complexity(source.examples.image[:most]) for source in (fashion.test, digits.test)]
+        found["auroc_typical"] = auroc(atypical(own, valid), atypical(other, valid))
+        found["auroc_complexity"] = auroc(own - sizes[0], other - sizes[1])
     return {
-        "auroc": auroc(own, other), "auroc_typical": auroc(atypical(own, valid), atypical(other, valid)),
-        "auroc_complexity": auroc(own - sizes[0], other - sizes[1]), "foreign": done["foreign"],
+        **found, "foreign": done["foreign"],
         "seconds": done["seconds"], "data": f"{fashion.test.name} against digits of {tested}, {len(own):,} each",
     }  # fmt: skip
 
@@ -174,7 +190,7 @@ def main() -> int:
             results.part(key, functools.partial(strange, words, seeds, args.quick))
         if part := results.kept(key):
             results.write(strange={**results.content["summary"].get("strange", {}), name: part})
-            each = {kind: part[kind]["mean"] for kind in ("auroc", "auroc_typical", "auroc_complexity")}
+            each = {kind: value["mean"] for kind, value in part.items() if kind.startswith("auroc")}
             say(f"{name}: {part['data']}: " + ", ".join(f"{kind} {value:.3f}" for kind, value in each.items())
                 + " DIRTY" * part["dirty"])  # fmt: skip
             best.append(max(each.values()))

@@ -1,5 +1,7 @@
 """What several processes on this machine cost and give: time of their common sums, time of an update, the cost model.
 
+    ./go bench many [--repeats 5] [--quick] [--fresh]
+
 An update of N processes takes a + b B / N seconds of computing, B the batch, and a common sum of G bytes of gradients,
 2 (N - 1) (alpha + G / (N beta)): a ring, as gloo does it. `a` and `b` come from one process at two batch sizes, alpha
 and beta from sums over loopback; updates of 2 and 4 processes then say whether the model holds. Beyond what was

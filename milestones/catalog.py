@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib
 import importlib.util
 import json
 import re
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from .core.errors import UserError, nearest
-from .core.folder import read_json
+from .core.folder import header, read_json
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -117,20 +119,50 @@ def find(name: str) -> Entry:
                     nearest(name, names, f"There are: {', '.join(names)}"))  # fmt: skip
 
 
+OWN = "milestones_page_"  # what modules of the user's own pages are called before their name
+
+
+def told(problem: Exception) -> str:
+    """An error in one line, with its innermost place in a page of the user's own."""
+    line = (f"{type(problem).__name__}: {problem}".splitlines() or [""])[0][:200]
+    if place := own_place(problem):
+        return f"{line} ({Path(place.filename).name} line {place.lineno}, in {place.name}: {place.line})"
+    return line
+
+
+def own_place(problem: Exception) -> traceback.FrameSummary | None:
+    """The innermost line of a page of the user's own that an error came through; None: of none."""
+    frames = traceback.walk_tb(problem.__traceback__)
+    own = [(frame, line) for frame, line in frames if str(frame.f_globals.get("__name__")).startswith(OWN)]
+    return traceback.StackSummary.extract(iter(own))[-1] if own else None
+
+
+@contextlib.contextmanager
+def blaming() -> Iterator[None]:
+    """Within it an error in a page of the user's own is a UserError that says where; others stay what they are."""
+    try:
+        yield
+    except (UserError, BrokenPipeError):
+        raise
+    except Exception as problem:  # whatever the user's page does wrong
+        place = own_place(problem)
+        if place is None:
+            raise
+        raise UserError("a page that runs", told(problem), "Mend the page", Path(place.filename).name) from problem
+
+
 def page(entry: Entry) -> ModuleType:
     """The page's module, imported. A file of the user's runs here: naming it on the command line was the consent."""
     if not entry.module.endswith(".py"):
         return importlib.import_module(entry.module)
-    spec = importlib.util.spec_from_file_location(f"milestones_page_{entry.name}", entry.module)
+    spec = importlib.util.spec_from_file_location(f"{OWN}{entry.name}", entry.module)
     assert spec is not None and spec.loader is not None  # as for each name that ends in .py
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
     except Exception as problem:  # whatever the user's page does wrong
-        line = f"{type(problem).__name__}: {problem}"
-        raise UserError(
-            f"a page that can be run in {entry.module}", line[:200], "Mend the page", entry.name
-        ) from problem
+        want = f"a page that can be run in {entry.module}"
+        raise UserError(want, told(problem), "Mend the page", entry.name) from problem
     if not hasattr(module, "system"):
         raise UserError(f"'system = System(...)' at the end of {entry.module}", "no such name",
                         "Begin from a copy: milestones fork lenet my.py", entry.name)  # fmt: skip
@@ -138,6 +170,7 @@ def page(entry: Entry) -> ModuleType:
 
 
 SHIPPED = Path(__file__).parent / "shipped"
+SHIPS = "shipped:"  # before the name of a run that ships
 KNOBS = Path(__file__).parent / "systems" / "knobs.json"  # written by UPDATE_GOLDEN=1 pytest tests/golden
 
 
@@ -228,7 +261,13 @@ def state_of(folder: Path) -> dict[str, object]:
 
 
 def locate(word: str, root: str | Path = "runs") -> Path:
-    """The run folder that `word` names: a folder, a name as lenet-3, or a page. UserError: there is none."""
+    """The run folder that `word` names: a folder, a name as lenet-3, a page, or shipped:NAME for a run that ships, also
+    where there are runs of the user's. UserError: there is none."""
+    if word.startswith(SHIPS):
+        name, there = word.removeprefix(SHIPS), shipped()
+        if name not in there:
+            raise UserError("a run that ships", repr(word), nearest(name, there, f"There are: {', '.join(there)}"))
+        return there[name]
     for folder in (Path(word), Path(root) / word):
         if (folder / "config.json").is_file():
             return folder
@@ -249,16 +288,24 @@ def locate(word: str, root: str | Path = "runs") -> Path:
 
 
 def published(word: str) -> Path | None:
-    """The weights of a GPT-2 as it was published, which `word` names by their file or by its folder; None: no such."""
+    """The weights of a net as it was published, which `word` names by their file, or of a GPT-2 by its folder; None: no
+    such."""
     path, names = Path(word), ("model.safetensors", "vocab.json", "merges.txt")
     if path.suffix == ".safetensors" and path.is_file():
         return path
     return path / names[0] if path.is_dir() and any((path / name).is_file() for name in names) else None
 
 
+def published_page(weights: Path) -> str:
+    """The page that published weights are opened by: nets for pictures are known by torchvision's names."""
+    names = header(weights) if weights.is_file() else {}
+    first = {"resnet": ("conv1.weight", "layer1.0.conv1.weight"), "alexnet": ("features.0.weight",)}
+    return next((page for page, known in first.items() if names.keys() >= set(known)), "gpt")
+
+
 def load(word: str, root: str | Path = "runs", page_name: str = "") -> Trained:
-    """The trained model of a run, or of a folder with GPT-2's weights, ready to use. `page_name` names the page's file
-    for a run of the user's own page."""
+    """The trained model of a run, or of published weights, ready to use. `page_name` names the page's file for a run of
+    the user's own page."""
     from .trained import open_published, open_run
 
     if weights := published(word):

@@ -46,7 +46,10 @@ def main(words: Sequence[str] | None = None) -> int:
         if words[0] in ("-V", "--version"):
             print(f"milestones {__version__}")
             return 0
-        return run(words[0], words[1:])
+        from .catalog import blaming
+
+        with blaming():
+            return run(words[0], words[1:])
     except UserError as problem:
         say(str(problem))
         return 2

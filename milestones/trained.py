@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from .catalog import Entry, find, page
+from .catalog import Entry, find, page, published_page
 from .core.config import Config, changed
 from .core.errors import UserError
 from .core.folder import header, inside, read_json, read_object, read_weights
@@ -60,7 +60,11 @@ def system_of(folder: Path, config: dict[str, Any], page_name: str = "") -> tupl
 
 
 def order_of(config: dict[str, Any], folder: Path) -> tuple[int, Choice]:
-    """Seed, and what the run learns from, as config.json has them. UserError: half-written or edited."""
+    """Seed, and what the run learns from, as config.json has them. UserError: half-written or edited, or published
+    weights, which come without examples."""
+    if set(config) == {"system"}:
+        got = f"published weights in {folder}"
+        raise UserError("a run that knows what it learned from", got, "Name an input of your own, or a run of yours")
     seed, choice = config.get("seed"), as_dict(config, "choice", folder)
     texts = set(choice) <= set(Choice._fields) and all(isinstance(word, str) for word in choice.values())
     if type(seed) is not int or not texts:
@@ -141,6 +145,11 @@ FIXED: dict[str, tuple[Any, ...]] = {  # what else decides the net, and may be; 
 
 
 def open_published(weights: Path) -> Trained:
+    """A net as it was published: a GPT-2, or one that tells pictures apart. UserError: another kind of net."""
+    return open_gpt2(weights) if published_page(weights) == "gpt" else open_pictured(weights)
+
+
+def open_gpt2(weights: Path) -> Trained:
     """A GPT-2 as it was published: its weights (safetensors), with config.json, vocab.json and merges.txt beside them.
     It continues texts as the page `gpt` does. UserError: a missing file, another kind of net, wrong shapes."""
     folder = weights.parent
@@ -214,3 +223,64 @@ def published_weights(path: Path, model: nn.Module) -> dict[str, torch.Tensor]:
     if head and not torch.equal(tensors[head].float(), found["wte.weight"]):
         raise UserError(f"lm_head.weight equal to wte.weight in {path}", "other numbers", do, "gpt")
     return found
+
+
+CLASSES = "classes.txt"
+DEPTHS = {(False, (2, 2, 2, 2)): 18, (False, (3, 4, 6, 3)): 34, (True, (3, 4, 6, 3)): 50}  # whether blocks are narrow
+LEVELS = {  # of ImageNet: what nets under these names were trained with, channel by channel
+    "mean": [[[123.675]], [[116.28]], [[103.53]]], "spread": [[[58.395]], [[57.12]], [[57.375]]],
+}  # fmt: skip
+
+
+def open_pictured(weights: Path) -> Trained:
+    """A residual net of 18, 34 or 50 layers, or AlexNet's one tower, whose weights (safetensors) have torchvision's
+    names, which are also timm's. It sees 224 x 224 pixels in colour, levels as ImageNet's. Its classes are called as
+    the lines of classes.txt beside the file say, else numbered. UserError: another net, another count of classes."""
+    entry = find(published_page(weights))
+    who, system = entry.name, page(entry).system
+    fields = {name: field["shape"] for name, field in header(weights).items() if name != "__metadata__"}
+    last = "fc.weight" if who == "resnet" else "classifier.6.weight"
+    labels = classes_of(weights.with_name(CLASSES), fields.get(last, [0])[0], who)
+    facts = {"kind": "pictures", "labels": labels, "counts": [1] * len(labels), "side": 224, "channels": 3,
+             "reading": "square", **LEVELS, "data": {"name": "what its weights were published for"}}  # fmt: skip
+    if who == "resnet":
+        knobs = changed(system.presets["quick"], {"depth": depth_of(fields, weights), "side": 224}, who)
+    else:
+        knobs = changed(system.presets["single"], {"side": 224, "flip": False, "crops": False}, who)
+    with torch.device("meta"):  # shapes first: nothing is allocated before the file is known to hold it
+        like = {name: list(tensor.shape) for name, tensor in system.build(knobs, facts).state_dict().items()}
+    for name in sorted(like.keys() | fields.keys()):
+        want, got = like.get(name, "none"), fields.get(name, "none")
+        if want != got and name != "whitened" and not name.endswith("num_batches_tracked"):
+            do = "Take weights under torchvision's or timm's names"
+            raise UserError(f"{name[:60]} of shape {want} in {weights}", str(got), do, who)
+    model = system.build(knobs, facts)
+    found = {name: tensor for name, tensor in read_weights(weights, who=who).items() if name in like}
+    model.load_state_dict(model.state_dict() | {
+        name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in found.items()
+    })  # fmt: skip
+    return Trained(weights, entry, system, knobs, facts, model.eval(), {"system": who})
+
+
+def depth_of(fields: Mapping[str, list[int]], weights: Path) -> int:
+    """How many layers a residual net has, by the names of its blocks. UserError: none that the page builds."""
+    blocks = [len({name.split(".")[1] for name in fields if name.startswith(f"layer{k}.")}) for k in range(1, 5)]
+    depth = DEPTHS.get(("layer1.0.conv3.weight" in fields, tuple(blocks)))
+    if depth is None:
+        got = f"blocks {', '.join(map(str, blocks))} in {weights}"
+        raise UserError("a residual net of 18, 34 or 50 layers", got, "Take resnet18, resnet34 or resnet50", "resnet")
+    return depth
+
+
+def classes_of(path: Path, count: int, who: str) -> list[str]:
+    """What the classes are called: the lines of a file, else their numbers from 0. UserError: more or fewer lines."""
+    if not path.is_file():
+        return list(map(str, range(count)))
+    try:
+        labels = [line.strip()[:200] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as problem:
+        raise UserError(f"a class a line in {path}, in UTF-8", type(problem).__name__, "Save it again", who) from None
+    if len(labels) != count:
+        do = f"Write one line for each of the {count:,} outputs, in their order, or remove the file"
+        raise UserError(f"{count:,} classes in {path}", f"{len(labels):,} lines", do, who)
+    return labels

@@ -1,9 +1,10 @@
-"""Lab 1, learning rate. The loss is sum(curvature * x * x) / 2; gradient descent takes x to x - rate * curvature * x.
+"""Lab 1, learning rate. LeNet's last layer is learned anew by squared error on digits of yours.
 
-Below which rate does x go to 0 in every direction? (Hint: by what is x multiplied in a step?)
+Along each direction of its weights the loss is curvature * x * x / 2, and descent takes x to x - rate * curvature * x.
+Below which rate does the loss fall, above which does it grow? (Hint: by what is x multiplied in a step?)
 """
 
 
 def limit(curvatures):
-    """The rate below which descent converges and above which it diverges. `curvatures`: positive numbers."""
+    """The rate below which descent converges and above which it diverges. `curvatures`: numbers from 0, an array."""
     raise NotImplementedError  # your lines

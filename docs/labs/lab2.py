@@ -1,6 +1,7 @@
 """Lab 2, filters. A filter lies on each place of a picture where it fits; the answer there is the sum of products.
 
-As in all libraries of deep learning, the filter is not turned round. Write the loops, or do without them.
+The checker takes a filter that LeNet learned and a digit with a margin. As in all libraries of deep learning, the
+filter is not turned round. Write the loops, or do without them.
 """
 
 

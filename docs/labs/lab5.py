@@ -1,4 +1,4 @@
-"""Lab 5, Q-learning. A table Q[state, action] is mended by each moment that is lived through.
+"""Lab 5, Q-learning. A table Q[state, action] is mended by each moment that is lived through on the lake of `mdp`.
 
 What was seen: in `state`, `action` paid `reward` and led to `then`; where `ended`, nothing follows.
 """

@@ -1,4 +1,5 @@
-"""Lab 6, search. Two players in turns. A leaf is a number, its worth for the first; a position is a list of these.
+"""Lab 6, search. Two players in turns, at the end of a game of connect four. A leaf is a number: 1 if the first player
+has won, -1 if the second has, 0 for a draw; a position is a list of what may follow.
 
 Find what the game is worth, and look at as few leaves as you can: call look(leaf) for each that you read.
 """

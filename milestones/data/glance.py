@@ -36,7 +36,7 @@ def glance(path: str, target: str = "") -> Glance | None:
         found = listing(place, target)
     except UserError:
         return None
-    if found.problems or not found.paths:
+    if not found.paths:
         return None  # reading them will say what is wrong
     sides, grey = [], []
     for file in found.paths[:: max(1, len(found.paths) // LOOKED_AT)]:

@@ -20,11 +20,12 @@ FILE_COLUMNS = ("file", "file_name", "filename", "path", "image", "image_path")
 CLIP_COLUMNS = (*FILE_COLUMNS, "clip", "film", "video")
 FRAME_COLUMNS = ("frame", "frames")
 FILMS = (".gif", ".webp")
+RECORDS = (".sgf", ".sgf.gz")
 CAPTION_COLUMNS = ("caption", "captions", "sentence", "sentences", "text", "description")
 NAMES = ("digits", "mnist", "fashion", "usps")
 
 Kind = Literal["pictures", "table", "frames", "speech", "pairs", "recordings", "series", "sounds", "captions", "text",
-               "texts"]  # fmt: skip
+               "texts", "games"]  # fmt: skip
 
 
 def kind(path: str) -> Kind:
@@ -62,6 +63,8 @@ def sight(path: str) -> tuple[Kind, str]:
         return "recordings", _RECORDED.get(suffix, "")
     if suffix == ".npz":
         return _arrays(place)
+    if name.endswith(RECORDS):
+        return "games", "it is an SGF file, as games of go are kept in"
     if suffix == ".ts":
         return "series", "a .ts file holds series, as the UEA archive's do"
     if "-ubyte" in name:
@@ -102,6 +105,8 @@ def _folder(folder: Path) -> tuple[Kind, str]:
         if file.suffix.lower() == ".edf" or (file.suffix.lower() == ".npz" and _sampled(file)):
             return "recordings", f"{file.relative_to(folder)}: {_RECORDED[file.suffix.lower()]}"
     below = [name for name in names if (folder / name).is_dir() and not name.startswith(".")]
+    if any(name.endswith(RECORDS) for name in lower) or (below and _holds(folder, below, RECORDS[:1])):
+        return "games", "it holds SGF files, as games of go are kept in"
     if below and _holds(folder, below, SOUNDS) and not _holds(folder, below, PICTURES):
         return (
             "sounds",

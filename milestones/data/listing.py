@@ -134,11 +134,12 @@ def check_splits(labels: list[str], splits: list[str], problems: list[UserError]
         of.setdefault(split, set()).add(label)
     train = of["train"]
     for split in sorted(official - {"train"}):
+        lacking = ordered(train - of[split])
         if unknown := ordered(of[split] - train):
-            got = f"{_some(unknown)} only in {split}"
+            got = f"{_some(unknown)} only in {split}" + (f", and none of {_some(lacking)}" if lacking else "")
             do = nearest(unknown[0], train, "Add training pictures of this class, or remove it")
             problems.append(UserError(f"in {split} only classes that are in train", got, do, "data"))
-        if lacking := ordered(train - of[split]):
+        elif lacking:
             got, do = f"none of {_some(lacking)}", f"Add {split} pictures of it, or leave the class out of train"
             problems.append(UserError(f"in {split} all classes that are in train", got, do, "data"))
     least = 1 + len({"valid", "test"} - official)

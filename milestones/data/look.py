@@ -53,9 +53,8 @@ class Findings:
         out += [f"  wrong: {problem}" for problem in self.problems[:SHOWN]]
         if len(self.problems) > SHOWN:
             out.append(f"  and {len(self.problems) - SHOWN:,} more problems")
-        out.append(
-            "  can be trained on" if self.usable else f"  {len(self.problems):,} problems to mend before training"
-        )
+        wrong = f"{len(self.problems):,} problem{'s' * (len(self.problems) != 1)} to mend before training"
+        out.append("  can be trained on" if self.usable else f"  {wrong}")
         return out
 
     def plain(self) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from torch import Tensor
 from ..core.errors import UserError
 from ..core.source import Data, Facts, Held, Place, keyed
 from ..media.image import SUFFIXES, Image
-from ..media.ink import FAINTEST, at_work, contrast, laid_out, levels, otsu, pieces, widened
+from ..media.ink import FAINTEST, at_work, contrast, laid_out, levels, otsu, widened
+from ..media.pieces import pieces
 from ..parts.distort import distort
 from .listing import entries, subfolders
 from .splits import SPLITS

@@ -61,7 +61,8 @@ def _files(path: Path, listed: Listing, choice: Choice, side: int, colour: bool)
         if not choice.skip:
             first = next(iter(problems.values()))
             if len(problems) == 1:
-                raise first
+                do = f"{first.do}, or leave it out with --skip-unreadable"
+                raise UserError(first.expected, first.got, do, "data")
             got = f"{len(problems)} of {len(keys)} that cannot, first {first.got}"
             do = f"'milestones data {path}' lists them: mend or remove them, or train with --skip-unreadable"
             raise UserError("pictures that can be read", got, do, "data")

@@ -94,9 +94,10 @@ def in_picture(circuit: Circuit, row: Float[Tensor, "1 C"], facts: Facts, hide: 
             "surprise": pictured(heat(circuit, row), most)}  # fmt: skip
 
 
-def in_row(circuit: Circuit, row: Float[Tensor, "1 C"], facts: Facts,
-           usual: Float[Tensor, "Q"]) -> dict[str, Media]:  # fmt: skip
-    """The class by Bayes or the target's expectation; what the gaps hold; how strange the row is and by which cell."""
+def in_row(circuit: Circuit, row: Float[Tensor, "1 C"], facts: Facts, usual: Float[Tensor, "Q"], samples: int,
+           rng: torch.Generator) -> dict[str, Media]:  # fmt: skip
+    """The class by Bayes or the target's expectation; how likely the cells that are given are; what the gaps hold, and
+    draws of them together; how strange the row is and by which cell."""
     found = posterior(circuit, row)
     if not found.possible[0]:
         return {"answer": Text(IMPOSSIBLE)}
@@ -109,10 +110,16 @@ def in_row(circuit: Circuit, row: Float[Tensor, "1 C"], facts: Facts,
     elif "labels" not in facts:
         answer, gaps = Number(float(mean[-1]), facts["target"]), gaps[:-1]
     answers: dict[str, Any] = {"answer": answer}
+    if circuit.classes > 1 or "labels" not in facts:
+        answers["likelihood"] = Number(-float(nats[0]), "nats, log p of the cells that are given, exact")
     if gaps:
         how = "exact" if bool(likeliest.exact[0]) else "approximate: together with hidden states"
         cells = [filled(circuit, row, facts, gap, float(mean[gap]), float(likeliest.row[0, gap])) for gap in gaps]
         answers["filled"] = Listing(("column", "expected, with chances", f"likeliest ({how})"), cells)
+        if samples:
+            drawn = sample(circuit, row.expand(samples, -1), rng)[:, gaps].tolist()
+            lines = [[said(facts, *one) for one in zip(gaps, values, strict=True)] for values in drawn]
+            answers["drawn"] = Listing([facts["fields"][gap] for gap in gaps], lines)
     low = float(percentile(nats, usual)[0])
     answers["strange"] = Number(round(low, 1), "% of the validation rows are likelier")
     if not row.isnan().all():

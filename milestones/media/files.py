@@ -52,12 +52,16 @@ def read(path_or_text: str | Path, takes: tuple[type, ...] = ()) -> list[Media]:
     if Audio in takes and text.partition(":")[0] == MICROPHONE and not _there(path):
         return [record(_seconds(text))]
     if Text in takes and not _there(path):
+        if path.suffix.lower() in (*TABLES, ".txt", ".sgf") and len(text.split()) == 1:  # no sentence
+            raise UserError("a text, or a file of texts", f"{text}, which does not exist", "Check the path")
         return [Text(text)]
     if not os.path.lexists(path):
         raise UserError("a file or a folder", f"{text}, which does not exist", "Check the path")
     if path.is_dir():
-        sounds = sorted(file for file in path.iterdir() if file.suffix.lower() in SOUNDS) if Audio in takes else []
-        if sounds:
+        if Audio in takes and Image not in takes:
+            sounds = sorted(file for file in path.iterdir() if file.suffix.lower() in SOUNDS | OTHERS)
+            if not sounds:
+                raise UserError("a folder with recordings", f"{path} without any", "Name a recording or another folder")
             return [Audio.open(file) for file in sounds]
         found = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
         if found and Video in takes and Image not in takes:

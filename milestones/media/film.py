@@ -20,6 +20,7 @@ from PIL import Image as Pillow
 from PIL import features
 
 from ..core.errors import UserError
+from .image import overpacked
 from .records import finite
 
 SUFFIXES = frozenset((".gif", ".webp"))
@@ -73,12 +74,18 @@ class Video:
             if count > MOST_FRAMES or count * picture.width * picture.height * 3 > LARGEST:
                 got = f"{count:,} of {picture.width:,} x {picture.height:,} in {name}"
                 raise UserError(f"at most {MOST_FRAMES:,} frames and {LARGEST >> 20} MiB", got, "Cut the film")
-            frames, spent = [], 0.0
+            if overpacked(count * picture.width * picture.height, content):
+                told = f"{count:,} of {picture.width:,} x {picture.height:,} in {len(content):,} bytes"
+                got = f"{name}, which says {told}"
+                raise UserError("a film as large as its file can hold", got, "Save the film again")
+            size, spent = picture.size, 0.0
+            stack = np.empty((count, size[1], size[0], 3), np.uint8)
             for k in range(count):
                 picture.seek(k)
-                frames.append(np.asarray(picture.convert("RGB")))
+                if picture.size != size:  # before its pixels are made: a damaged frame may say that it is larger
+                    raise ValueError(f"frame {k + 1} of another size than the first")
+                stack[k] = np.asarray(picture.convert("RGB"))
                 spent += float(picture.info.get("duration", 100))
-            stack = np.stack(frames)  # not of one size in a damaged film
         except UserError:
             raise
         except Exception as problem:  # decoders raise nearly anything on hostile headers

@@ -22,6 +22,8 @@ SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")  # JPEG: also the MPO of phones with two lenses
 PICTURE = "a PNG, JPEG, BMP, TIFF or WebP picture"
 PIXELS = 100_000_000
+SMALL = 10_000_000  # pixels that a file of any size may hold
+PACKED = 10_000  # pixels for each byte of a larger one's file: blank sheets have 8,000, a few bytes made to harm more
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +89,7 @@ class Image:
 
     def square(self, side: int) -> Image:
         """The middle of the picture in colour, "side side 3": its shorter side scaled to `side`, the longer one cut."""
-        return Image(_square(Pillow.fromarray(_rgb(self)), side))
+        return Image(_square(Pillow.fromarray(on_white(self)), side))
 
     def encode(self) -> tuple[str, bytes]:
         """The picture as PNG."""
@@ -148,6 +150,9 @@ def _decoded(content: bytes, name: str, least: int = 0, mode: str = "L") -> Pill
         raise UserError(PICTURE, got, "Save it again as PNG or JPEG, or remove it") from None
     if picture.width * picture.height > PIXELS:
         raise too_large(name, f" ({picture.width:,} x {picture.height:,})")
+    if overpacked(picture.width * picture.height, content):
+        got = f"{name}, which says {picture.width:,} x {picture.height:,} in {len(content):,} bytes"
+        raise UserError("a picture as large as its file can hold", got, "Save it again as PNG or JPEG")
     try:
         if least and picture.format == "JPEG":
             picture.draft(mode, (least, least))
@@ -158,6 +163,11 @@ def _decoded(content: bytes, name: str, least: int = 0, mode: str = "L") -> Pill
     except Exception as problem:
         got = f"{name}, which is truncated or damaged ({problem})"
         raise UserError(PICTURE, got, "Copy the file again, or remove it") from None
+
+
+def overpacked(pixels: int, content: bytes) -> bool:
+    """Whether a file says that it holds more pixels than files of its size do: they would take their seconds."""
+    return pixels > max(SMALL, PACKED * len(content))
 
 
 def too_large(name: str, size: str) -> UserError:
@@ -224,7 +234,7 @@ def mosaic(images: Sequence[Image], captions: Sequence[str] | None = None, colum
     frames = []
     for k, image in enumerate(images):
         frame = np.full((height, width, 3) if colour else (height, width), 255, np.uint8)
-        frame[: image.height, : image.width] = _rgb(image) if colour else image.grey()
+        frame[: image.height, : image.width] = on_white(image) if colour else image.grey()
         frame = frame.repeat(scale, 0).repeat(scale, 1)
         if captions is not None:
             label = Pillow.new(
@@ -247,7 +257,7 @@ def lit(picture: Tensor, weights: Tensor, enlarge: int = 1) -> list[Image]:
     return [Image.of(one.repeat_interleave(enlarge, 1).repeat_interleave(enlarge, 2)) for one in frames]
 
 
-def _rgb(image: Image) -> np.ndarray:
+def on_white(image: Image) -> np.ndarray:
     """The pixels in colour, what is transparent shown on white."""
     if image.pixels.ndim == 2:
         return image.pixels[..., None].repeat(3, 2)

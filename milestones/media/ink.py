@@ -3,7 +3,7 @@ mass."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image as Pillow
@@ -11,11 +11,14 @@ from PIL import ImageFilter
 
 from ..core.errors import UserError
 from .image import Image
+from .pieces import Pieces, pieces
 
 WORK = 256  # pixels of the larger side while searching: strokes of a digit are then still several pixels wide
 FAINTEST = 14  # grey levels between ink and paper; less is an empty sheet
 THINNEST = 1.9  # pixels of a stroke at 28 x 28; MNIST's are 2 to 3
 PEN = 2.4  # what thinner strokes are widened to
+PARTS = np.arange(129.0)  # edges of a histogram, before they are stretched over the levels
+BLURRED = 150  # pixels of the larger side, above which grain is smoothed
 
 
 def find_ink(image: Image, side: int = 28, box: float | None = None) -> np.ndarray:
@@ -67,9 +70,17 @@ def at_work(image: Image, most: int = WORK) -> np.ndarray:
         else:
             white = Pillow.new("RGBA", picture.size, (255, 255, 255, 255))
             pixels = np.asarray(Pillow.alpha_composite(white, picture).convert("RGB"))
-    picture = Pillow.fromarray(pixels)
-    if max(picture.size) < 4:
-        raise _empty(f"{picture.width} x {picture.height} pixels")
+    larger = max(pixels.shape[:2])
+    if larger < 4:
+        raise _empty(f"{pixels.shape[1]} x {pixels.shape[0]} pixels")
+    if larger > BLURRED:
+        pixels = np.asarray(_reduced(Pillow.fromarray(pixels), most))
+    work = pixels.astype(np.float32)
+    return work[..., None] if work.ndim == 2 else work
+
+
+def _reduced(picture: Pillow.Image, most: int) -> Pillow.Image:
+    """The picture with at most `most` pixels on the larger side, its grain smoothed."""
     shrink = max(picture.size) // most
     if shrink > 1:
         picture = picture.reduce(shrink)
@@ -77,32 +88,40 @@ def at_work(image: Image, most: int = WORK) -> np.ndarray:
         scale = most / max(picture.size)
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
         picture = picture.resize(size, Pillow.Resampling.BILINEAR)
-    if max(picture.size) > 150:
-        picture = picture.filter(ImageFilter.GaussianBlur(0.7))
-    work = np.asarray(picture, dtype=np.float32)
-    return work[..., None] if work.ndim == 2 else work
+    return picture.filter(ImageFilter.GaussianBlur(0.7)) if max(picture.size) > BLURRED else picture
+
+
+def percentile(ordered: np.ndarray, percent: float) -> float:
+    """As np.percentile has it, of values "N" that are sorted already: what asks for several sorts once."""
+    at = (len(ordered) - 1) * (percent / 100)
+    k = int(at)
+    low, high, share = ordered[k], ordered[min(k + 1, len(ordered) - 1)], at - k
+    return float(low + (high - low) * share if share < 0.5 else high - (high - low) * (1 - share))
+
+
+def _median(ordered: np.ndarray) -> np.ndarray:
+    """As np.median has it along the first axis, of values that are sorted along it already."""
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 def contrast(work: np.ndarray) -> tuple[np.ndarray, float]:
     """How far each pixel is from the paper towards the ink ("H W", grey levels, 0 or more), and the paper's
     noise."""
     far = work - _paper(work)
-    size = np.sqrt((far**2).sum(2))
-    strong = size >= max(0.5 * float(np.percentile(size, 99.6)), 1e-3)
-    middle = _middle(size.shape)
-    vectors, weight = far[strong], (size**2 * middle)[strong]
+    size = _length(far)
+    sizes = np.sort(size, axis=None)
+    strong = size >= max(0.5 * percentile(sizes, 99.6), 1e-3)
+    vectors, weight = far[strong], size[strong] ** 2 * _middle(*size.shape)[strong]
     if not len(vectors):
         raise _empty("one even colour")
-    spread = (vectors * weight[:, None]).T @ vectors
-    axis = np.linalg.eigh(spread)[1][:, -1]
-    along = vectors @ axis
-    if (
-        weight * np.sign(along)
-    ).sum() < 0:  # ink is on the side with more of the strong pixels, the middle counting most
+    grey = far.shape[2] == 1
+    axis = np.ones(1, np.float32) if grey else np.linalg.eigh((vectors * weight[:, None]).T @ vectors)[1][:, -1]
+    if (weight * np.sign(vectors @ axis)).sum() < 0:  # ink has more of the strong pixels, the middle counting most
         axis = -axis
-    ink = far @ axis.astype(np.float32)
-    noise = 1.4826 * float(np.median(np.abs(ink)))
-    if 5 * noise > float(np.percentile(ink, 99.6)):
+    ink = far[..., 0] * axis if grey else far @ axis.astype(np.float32)
+    noise = 1.4826 * float(_median(sizes if grey else np.sort(np.abs(ink), axis=None)))
+    if 5 * noise > percentile(np.sort(ink, axis=None), 99.6):
         return _two_tones(work.mean(2))
     return np.maximum(ink, 0), noise
 
@@ -119,9 +138,15 @@ def _two_tones(grey: np.ndarray) -> tuple[np.ndarray, float]:
     return np.where(paper, 0, np.abs(grey - tone)), noise
 
 
-def _middle(shape: tuple[int, ...]) -> np.ndarray:
+def _length(vectors: np.ndarray) -> np.ndarray:
+    """The length of vectors along the last axis."""
+    return np.abs(vectors[..., 0]) if vectors.shape[-1] == 1 else np.sqrt((vectors**2).sum(-1))
+
+
+@lru_cache(maxsize=8)
+def _middle(height: int, width: int) -> np.ndarray:
     """Weights "H W", 1 in the middle and near 0.1 in the corners."""
-    y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in shape)
+    y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in (height, width))
     return np.exp(-1.2 * (y[:, None] ** 2 + x[None] ** 2))
 
 
@@ -130,97 +155,73 @@ def _paper(work: np.ndarray) -> np.ndarray:
     height, width, channels = work.shape
     step = max(1, max(height, width) // 64)
     small = work[step // 2 :: step, step // 2 :: step]
-    ring = max(1, min(small.shape[:2]) // 12)
-    inner = np.zeros(small.shape[:2], bool)
-    inner[ring:-ring, ring:-ring] = True
-    border = small[~inner]
-    middle = np.median(border, axis=0)
-    whole = np.median(small.reshape(-1, channels), axis=0)
-    if np.median(np.abs(border - middle)) > 24:  # the border itself is of two kinds: let the majority decide
-        middle = whole
-    powers = [(i, j) for i in range(4) for j in range(4 - i)]
-    y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in (height, width))
-    ys, xs = np.broadcast_arrays(y[step // 2 :: step][:, None], x[step // 2 :: step][None])
     values = small.reshape(-1, channels)
-    guess = np.broadcast_to(middle, values.shape)
+    border = values[_ring(*small.shape[:2])]
+    middle = _median(np.sort(border, axis=0))
+    if _median(np.sort(np.abs(border - middle), axis=None)) > 24:  # the border is of two kinds: the majority decides
+        middle = _median(np.sort(values, axis=0))
     degrees = (0, 1, 1, 2, 2, 3, 3) if min(height, width) >= 64 else (0, 0)
-    known = {(i, j): (ys**i * xs**j).reshape(-1) for i, j in powers if i + j <= degrees[-1]}
+    powers, known = _powers(height, width, step, degrees[-1])
+    guess, factors = middle, middle[None]
     for degree in degrees:
-        distance = np.sqrt(((values - guess) ** 2).sum(1))
-        scale = max(3.0, 2.5 * 1.4826 * float(np.median(distance)))
+        distance = _length(values - guess)
+        scale = max(3.0, 2.5 * 1.4826 * float(_median(np.sort(distance))))
         weight = (distance < scale) * (1 - (distance / scale) ** 2)
-        terms = np.stack([term for (i, j), term in known.items() if i + j <= degree], -1)
+        terms = known[degree]
         weighted = terms * weight[:, None]
         ridge = 1e-4 * max(1.0, float(weight.sum())) * np.eye(terms.shape[1], dtype=np.float32)
         factors = np.linalg.solve(weighted.T @ terms + ridge, weighted.T @ values)
         guess = terms @ factors
-    rows = np.stack([y**i for i in range(4)], -1)
-    columns = np.stack([x**j for j in range(4)], -1)
+    if not degrees[-1]:
+        return np.clip(factors, 0, 255)
+    y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in (height, width))
+    rows, columns = (np.stack([at**i for i in range(4)], -1) for at in (y, x))
     cube = np.zeros((4, 4, channels), np.float32)
-    for k, (i, j) in enumerate((i, j) for i, j in powers if i + j <= degrees[-1]):
+    for k, (i, j) in enumerate(powers):
         cube[i, j] = factors[k]
     return np.clip(np.einsum("yi,ijc,xj->yxc", rows, cube, columns, optimize=True), 0, 255)
 
 
+@lru_cache(maxsize=8)
+def _ring(height: int, width: int) -> np.ndarray:
+    """Which pixels "N" lie at the border."""
+    ring = max(1, min(height, width) // 12)
+    outer = np.ones((height, width), bool)
+    outer[ring:-ring, ring:-ring] = False
+    return np.flatnonzero(outer)
+
+
+@lru_cache(maxsize=8)
+def _powers(height: int, width: int, step: int, most: int) -> tuple[list[tuple[int, int]], list[np.ndarray]]:
+    """The powers of y and x up to a degree, and for each degree those terms "N T" at every `step`-th pixel."""
+    y, x = (np.linspace(-1, 1, n, dtype=np.float32)[step // 2 :: step] for n in (height, width))
+    ys, xs = np.broadcast_arrays(y[:, None], x[None])
+    powers = [(i, j) for i in range(most + 1) for j in range(most + 1 - i)]
+    terms = {(i, j): (ys**i * xs**j).reshape(-1) for i, j in powers}
+    return powers, [np.stack([terms[i, j] for i, j in powers if i + j <= degree], -1) for degree in range(most + 1)]
+
+
 def otsu(values: np.ndarray) -> float:
     """The threshold that parts values into two groups with the least variance inside (Otsu 1979)."""
-    top = float(values.max())
-    counts, edges = np.histogram(values, 128, (0, top))
-    centres = (edges[:-1] + edges[1:]) / 2
+    return _parted(np.sort(values, axis=None))
+
+
+def _parted(ordered: np.ndarray) -> float:
+    """As `otsu`, of values "N" that are sorted already."""
+    top = float(ordered[-1])
+    edges = (PARTS * (top / (len(PARTS) - 1))).astype(ordered.dtype)  # as np.histogram lays them
+    edges[-1] = top
+    cuts = np.searchsorted(ordered, edges)
+    cuts[-1] = len(ordered)
+    counts = cuts[1:] - cuts[:-1]
     below = np.cumsum(counts).astype(np.float64)
     above = below[-1] - below
-    total = np.cumsum(counts * centres)
+    total = np.cumsum(counts * ((edges[:-1] + edges[1:]) / 2))
     with np.errstate(divide="ignore", invalid="ignore"):
         between = below * above * (total / below - (total[-1] - total) / above) ** 2
-    return float(edges[int(np.nanargmax(np.where(above > 0, between, -1))) + 1])
-
-
-class Pieces(NamedTuple):
-    """Connected pieces of a mask: which one each pixel belongs to (-1 none), and their area and extent."""
-
-    label: np.ndarray  # H W
-    area: np.ndarray  # N
-    top: np.ndarray
-    bottom: np.ndarray  # the last row, inclusive
-    left: np.ndarray
-    right: np.ndarray
-
-
-def pieces(mask: np.ndarray) -> Pieces:
-    """The connected pieces of a mask "H W", diagonal neighbours connected."""
-    height, width = mask.shape
-    wide = width + 3  # a gap, so that runs of different rows never meet
-    flat = np.zeros((height, wide), np.int8)
-    flat[:, 1 : width + 1] = mask
-    change = np.diff(flat.ravel(), prepend=np.int8(0))
-    begin, end = np.flatnonzero(change == 1), np.flatnonzero(change == -1)
-    n = len(begin)
-    first, last = np.searchsorted(end, begin + wide), np.searchsorted(begin, end + wide, "right")
-    many = np.maximum(last - first, 0)
-    a = np.repeat(np.arange(n), many)
-    b = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many) + np.repeat(first, many)
-    root = np.arange(n)
-    while True:
-        least = np.minimum(root[a], root[b])
-        fresh = root.copy()
-        for which in (a, b, root[a], root[b]):
-            np.minimum.at(fresh, which, least)
-        fresh = fresh[fresh]
-        if (fresh == root).all():
-            break
-        root = fresh
-    _, name = np.unique(root, return_inverse=True)
-    count = int(name.max()) + 1 if n else 0
-    row, left, right = begin // wide, begin % wide - 1, (end - 1) % wide - 1
-    label = np.full(height * wide, -1, np.int64)
-    label[flat.ravel() == 1] = np.repeat(name, end - begin)
-    box = [np.full(count, size) for size in (height, -1, width, -1)]
-    np.minimum.at(box[0], name, row)
-    np.maximum.at(box[1], name, row)
-    np.minimum.at(box[2], name, left)
-    np.maximum.at(box[3], name, right)
-    area = np.bincount(name, end - begin, count).astype(np.int64)
-    return Pieces(label.reshape(height, wide)[:, 1 : width + 1], area, *box)
+    between[above == 0] = -1
+    between[below == 0] = -2
+    return float(edges[int(between.argmax()) + 1])
 
 
 def _digit(ink: np.ndarray, noise: float) -> np.ndarray:
@@ -228,12 +229,13 @@ def _digit(ink: np.ndarray, noise: float) -> np.ndarray:
     height, width = ink.shape
     ink = unruled(ink, noise)
     for _ in range(2):
-        peak = float(np.percentile(ink, 99.6))
-        if peak < 0.5 * float(ink.max()):  # very little ink: its darkest pixels are rarer than that
-            peak = float(np.sort(ink, axis=None)[-max(4, ink.size // 1500) :].mean())
+        ordered = np.sort(ink, axis=None)
+        peak = percentile(ordered, 99.6)
+        if peak < 0.5 * float(ordered[-1]):  # very little ink: its darkest pixels are rarer than that
+            peak = float(ordered[-max(4, ink.size // 1500) :].mean())
         if peak < max(FAINTEST, 5 * noise):
             raise _empty(f"at most {peak:.0f} grey levels between it and the paper")
-        mask = ink > max(min(otsu(ink), 0.7 * peak), 0.38 * peak, min(3.5 * noise, 0.6 * peak))
+        mask = ink > max(min(_parted(ordered), 0.7 * peak), 0.38 * peak, min(3.5 * noise, 0.6 * peak))
         found = pieces(mask)
         keep = _chosen(found, height, width)
         if keep.any():
@@ -252,6 +254,8 @@ def _chosen(found: Pieces, height: int, width: int) -> np.ndarray:
     size = np.maximum(tall, wide)
     touches = (found.top == 0) | (found.left == 0) | (found.bottom == height - 1) | (found.right == width - 1)
     large = size >= max(4, 0.08 * max(height, width))
+    if len(size) == 1:
+        return large
     frame = (tall > 0.75 * height) & (wide > 0.75 * width) & (found.area < 0.35 * tall * wide)
     for k in np.flatnonzero(frame):
         inside = (found.top > found.top[k]) & (found.bottom < found.bottom[k])
@@ -277,11 +281,11 @@ def _chosen(found: Pieces, height: int, width: int) -> np.ndarray:
 
 def unruled(ink: np.ndarray, noise: float) -> np.ndarray:
     """The ink without straight lines along rows or columns through the whole picture: ruled paper, grids, edges."""
+    if min(ink.shape) < 40:
+        return ink
     for _ in range(2):
         ink = ink.T
         height, width = ink.shape
-        if min(height, width) < 40:
-            continue
         some = ink > max(FAINTEST / 2, 2.5 * noise)
         # a line through at least two thirds, also if it is a little askew: three rows together
         band = some.copy()
@@ -303,7 +307,7 @@ def unruled(ink: np.ndarray, noise: float) -> np.ndarray:
 
 def levels(ink: np.ndarray, noise: float, mask: np.ndarray) -> np.ndarray:
     """Ink levels "H W" in [0, 1]: the mask with its soft edges, 1 in the middle of strokes."""
-    peak = float(np.percentile(ink[mask], 70))
+    peak = percentile(np.sort(ink[mask]), 70)
     floor = min(0.35, 2.5 * noise / peak)
     near = _grown(mask, True) if max(mask.shape) < 64 else _grown(_grown(mask, True), True)
     level = np.clip((ink / peak - floor) / (1 - floor), 0, 1)
@@ -312,9 +316,11 @@ def levels(ink: np.ndarray, noise: float, mask: np.ndarray) -> np.ndarray:
 
 def widened(level: np.ndarray, box: float, side: int) -> np.ndarray:
     """The strokes at least so wide that they survive being scaled to the box."""
-    solid = np.pad(level > 0.5, 1)
-    area = int(solid.sum())
-    outline = sum(int((np.diff(solid, axis=axis)).sum()) for axis in (0, 1)) * np.pi / 4  # of a curve in all directions
+    solid = np.zeros((level.shape[0] + 2, level.shape[1] + 2), bool)
+    solid[1:-1, 1:-1] = level > 0.5
+    area = np.count_nonzero(solid)
+    steps = np.count_nonzero(solid[1:] != solid[:-1]) + np.count_nonzero(solid[:, 1:] != solid[:, :-1])
+    outline = steps * np.pi / 4  # of a curve in all directions
     width = 2 * area / max(outline, 1)
     scale = box / max(level.shape)
     unit = side / 28
@@ -350,7 +356,7 @@ def laid_out(level: np.ndarray, side: int, box: float) -> np.ndarray:
         how = Pillow.Resampling.BICUBIC if scale > 1 else Pillow.Resampling.HAMMING
         level = np.asarray(Pillow.fromarray(level.astype(np.float32)).resize(size, how))
         strong = level[level > 0.4]
-        level = np.clip(level / (float(np.percentile(strong, 70)) if len(strong) else 1.0), 0, 1)
+        level = np.clip(level / (percentile(np.sort(strong), 70) if len(strong) else 1.0), 0, 1)
     height, width = level.shape
     mass = float(level.sum())
     y = float((level.sum(1) * (np.arange(height) + 0.5)).sum()) / mass

@@ -10,8 +10,9 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from ..core.errors import UserError
-from .image import Image
-from .ink import FAINTEST, Pieces, at_work, contrast, levels, otsu, pieces, unruled, widened
+from .image import Image, on_white
+from .ink import FAINTEST, at_work, contrast, levels, otsu, unruled, widened
+from .pieces import Pieces, pieces
 
 WORK = 1200  # pixels of the larger side while searching: digits on an envelope are then still 20 pixels tall
 DIGIT = 20  # pixels of a digit's height in a line of 28
@@ -118,7 +119,7 @@ def _laid_out(level: np.ndarray, tall: np.ndarray, factor: float, height: int) -
 
 def marked(image: Image, text: str, places: Sequence[tuple[int, int]]) -> Image:
     """The picture with each sign of `text` written in red above the place where it was read."""
-    picture = Pillow.fromarray(image.pixels).convert("RGB")
+    picture = Pillow.fromarray(on_white(image))
     size = max(12, picture.height // 12)
     face, draw = ImageFont.load_default(size), ImageDraw.Draw(picture)
     for sign, (x, y) in zip(text, places, strict=True):

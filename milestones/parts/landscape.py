@@ -194,9 +194,8 @@ class Pass(NamedTuple):
 def passes(size: int) -> list[Pass]:
     """The points of a grid of `size` x `size`, an odd number, in passes from coarse to fine; the middle comes first."""
     half, found, known = size // 2, [], set()
-    stride = 1
-    while half // (2 * stride) >= 3:
-        stride *= 2
+    halved = [stride << k for k in range(half.bit_length()) for stride in (1, 3)]  # each divides the one before it
+    stride = max([1, *(stride for stride in halved if half // stride >= 2)])  # at first 5 x 5, as soon as may be
     while stride:
         steps = range(-(half // stride) * stride, half + 1, stride)
         near = sorted(itertools.product(steps, steps), key=lambda at: (max(map(abs, at)), at))

@@ -18,7 +18,7 @@ NETS = {
 
 
 class Screens(nn.Module):
-    """Features of frames: "B C H W" uint8, 0 to 255, to "B D"."""
+    """Features of frames: "B C H W", 0 to 255, to "B D"."""
 
     def __init__(self, kind: str, shape: Sequence[int]) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Screens(nn.Module):
         self.layers = nn.Sequential(*layers)
         orthogonal(self.layers, math.sqrt(2))
 
-    def forward(self, screen: UInt8[Tensor, "B C H W"]) -> Float[Tensor, "B D"]:
+    def forward(self, screen: UInt8[Tensor, "B C H W"] | Float[Tensor, "B C H W"]) -> Float[Tensor, "B D"]:
         return self.layers(screen.float() * (1 / 255))
 
 

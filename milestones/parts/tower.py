@@ -115,7 +115,8 @@ class Tower(nn.Module):
             if last is not None:
                 orthogonal(last, 0.01)  # at first all moves are alike, and nobody wins
 
-    def forward(self, planes: UInt8[Tensor, "B C H W"]) -> tuple[Float[Tensor, "B A"], Float[Tensor, "B 3"]]:
+    def forward(self, planes: UInt8[Tensor, "B C H W"] | Float[Tensor, "B C H W"]
+                ) -> tuple[Float[Tensor, "B A"], Float[Tensor, "B 3"]]:  # fmt: skip
         moves, worth, _ = self._seen(planes)
         return moves, self.wdl(worth).float()
 
@@ -127,7 +128,7 @@ class Tower(nn.Module):
         owner, score = self.owner(maps).flatten(1), self.score(worth)[:, 0]
         return Heads(moves, self.wdl(worth).float(), owner.float(), score.float())
 
-    def _seen(self, planes: UInt8[Tensor, "B C H W"]) -> tuple[Tensor, Tensor, Tensor]:
+    def _seen(self, planes: UInt8[Tensor, "B C H W"] | Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor, Tensor]:
         """Scores of moves "B A", the value's hidden units, its maps."""
         x = planes.to(self.place.dtype)
         x = x if self.scale == 1 else x * self.scale

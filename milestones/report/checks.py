@@ -62,8 +62,9 @@ def _split(source: Any, classes: int) -> tuple[dict[str, Any], list[bytes]]:
             # A sequence is padded with zeros to the longest of its batch: they are not its content.
             texts = (row.tobytes().rstrip(b"\0") for row in rows.numpy())
             keys += [hashlib.blake2b(text, digest_size=8).digest() for text in texts]
-            values = rows.double()
-            sums += torch.stack([torch.tensor(values.numel()).double(), values.sum(), values.square().sum()])
+            there = ~rows.isnan()  # what a table does not give says nothing
+            values = torch.where(there, rows.double(), 0.0)
+            sums += torch.stack([there.sum().double(), values.sum(), values.square().sum()])
             first = values[0] if first is None or len(first) != values.shape[1] else first
             moved = max(moved, float((values - first).abs().max()))
         if classes and len(batch) > 1 and batch[1].dim() == 1 and not batch[1].is_floating_point():

@@ -28,7 +28,7 @@ def examine(folder: Path, system: System[Any, Any, Any, Any], model: nn.Module, 
     trained model contradicts with a chance of SURE. Both are written to `shows/`.
     """
     labels = data.facts.get("labels") if hasattr(data, "facts") else None
-    if not system.probe or not labels:
+    if not system.probe or not labels or not hasattr(data, "test"):  # a world has no examples of known classes
         return {}
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     valid = None if learned_from(data.valid) else outputs(system, model, data.valid)

@@ -12,6 +12,8 @@ from .published import comparable
 
 EARLY = {"minutes": "time budget spent", "interrupted": "interrupted", "stopped": "stopped"}
 INITIALS = r"(?:\w\.[ -]?)+"
+TITLE = r"([^\d,]+(?:, [a-z][^\d,]*)*)(?:, (?=[A-Z]|arXiv)|$)"  # up to what begins as a journal's name does
+JOINS = {"&", "and", "et", "al.", "de", "den", "der", "van", "von"}  # words of small letters among names
 
 
 def part(record: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -176,12 +178,21 @@ def cite(paper: object) -> str:
 
 
 def bibtex(paper: str) -> str:
-    """BibTeX of "Authors (year), the rest."; a title only where the line quotes one. "" for another line."""
-    line = " ".join(paper.split())[:1000]
-    parts = re.fullmatch(r"([^()]{2,300}?),? \((\d{4})\)[,.:]? (.{2,600}?)\.?", line)
+    """BibTeX of each "Authors (year), Title, where it stood." of a line; "" where there is none."""
+    line = " ".join(paper.split())[:2000]
+    pieces = re.split(r"; (?!\()|(?<=\w\w|.\d)\. (?=[A-Z](?:al\.|[^.;])*\(\d{4}\))", line)
+    return "\n\n".join(filter(None, map(_entry, pieces)))
+
+
+def _entry(piece: str) -> str:
+    parts = re.fullmatch(r"([^()]{2,300}?),? \((\d{4})\)[,.:]? (.{2,600}?)\.?", piece)
     if not parts:
         return ""
-    names, year, rest = (re.sub(r"([&%$#_])", r"\\\1", re.sub(r"[{}\\~^]", "", text)) for text in parts.groups())
+    words = parts[1].split()  # "the loss: Graves": the names are what comes last
+    strange = [k for k, word in enumerate(words) if word[-1] == ":" or not (word[0].isupper() or word in JOINS)]
+    first = strange[-1] + 1 if strange else 0
+    given = " ".join(words[first:]), parts[2], parts[3]
+    names, year, rest = (re.sub(r"([&%$#_])", r"\\\1", re.sub(r"[{}\\~^]", "", text)) for text in given)
     authors: list[str] = []
     for name in re.split(r",| \\& | and ", names):
         if authors and re.fullmatch(INITIALS, name.strip()):
@@ -190,10 +201,11 @@ def bibtex(paper: str) -> str:
             authors.append(name.strip())
     if not authors:
         return ""
-    title = re.search(r"[\"“](.+?),?[\"”],? ?", rest)
+    title = re.search(r"[\"“](.+?),?[\"”],? ?", rest) or re.match(TITLE, rest)
     fields = {"author": " and ".join(authors).replace("et al.", "and others"), "year": year}
     if title:
         fields["title"] = f"{{{title[1]}}}"
-    fields["howpublished"] = rest.replace(title[0], "") if title else rest
-    name = re.sub(r"\W", "", authors[0].split(",")[0].split()[-1]).lower()
+    if where := rest.replace(title[0], "") if title else rest:
+        fields["howpublished"] = where
+    name = re.sub(r"\W", "", authors[0].replace(" et al.", "").split(",")[0].split()[-1]).lower()
     return f"@misc{{{name}{year},\n" + "".join(f"  {key} = {{{value}}},\n" for key, value in fields.items()) + "}"

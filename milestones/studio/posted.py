@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..core.errors import UserError
-from ..media import Row
+from ..media import Image, Row
+from ..media.image import SUFFIXES as PICTURES
 from ..verbs.subject import media_of
 from .carry import received
 from .serve import read
@@ -96,8 +97,14 @@ def a_file(value: object, who: str) -> File | None:
 
 
 def opened(trained: Trained, file: File) -> tuple[list[Any], list[str]]:
-    """The media in a file, read as `milestones use` reads it: by its path, which is gone afterwards."""
+    """The media in a file, read as `milestones use` reads it: by its path, which is gone afterwards. A picture needs
+    none, and no wait for a disk."""
     safe = re.sub(r"[^\w.-]", "_", Path(file.name.replace("\\", "/")).name)[-80:].lstrip(".") or "input"
+    if Image in trained.system.takes and Path(safe).suffix.lower() in PICTURES:
+        try:
+            return [Image.decoded(file.content, safe)], [safe]
+        except UserError as problem:
+            raise UserError(problem.expected, problem.got, problem.do, trained.entry.name) from None
     number, word = tempfile.mkstemp(f"-{safe}", "milestones-")
     path = Path(word)
 

@@ -78,7 +78,7 @@ class Service:
         self.together = Together(self._answers, window, most)
         self.readers = ThreadPoolExecutor(READERS)
         self.needed = functools.lru_cache(16)(self._needed)
-        self.ending: Callable[[], bool] = lambda: False  # whether the server was told to end
+        self.ending: Callable[[], bool] = lambda: False  # whether the server takes no more
         self.inside = 0  # questions now
         self.held = 0  # bytes that those may have
 

@@ -22,20 +22,27 @@ if TYPE_CHECKING:
     from ..trained import Trained
 
 LINGER = 1.0  # seconds that those who have connected may begin to ask, once the server was told to end
+TURN = 0.01  # seconds between two looks whether all have asked
 SWITCH = 0.0005  # seconds until a thread lets another one run: the socket waits for the net's Python no longer
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, which cuts off who has connected and not yet asked; this one hears and answers them first."""
+    """uvicorn's, which cuts off who has connected and not yet asked; this one hears and answers them first.
+
+    Nobody is told to come no more before it takes no more: whoever came anew just then would be lost with its queue.
+    """
+
+    ending = False  # whether it takes no more
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await asyncio.sleep(0)  # what the system has connected is taken in
         for server in self.servers:
             server.close()
-        clock = asyncio.get_running_loop().time
-        until = clock() + LINGER
-        while self.server_state.connections and clock() < until:
-            await asyncio.sleep(0.01)
+        self.ending = True
+        for _ in range(round(LINGER / TURN)):  # counted in turns: on a busy machine those who ask are late, too
+            if not self.server_state.connections:
+                break
+            await asyncio.sleep(TURN)
         await super().shutdown(sockets)
 
 
@@ -51,7 +58,7 @@ def stand(trained: Trained, host: str, port: int, token: str, limits: Limits, wi
                             timeout_graceful_shutdown=int(limits.seconds) + 5, lifespan="off", proxy_headers=False,
                             ws="none")  # fmt: skip
     server = Server(config)
-    service.ending = lambda: server.should_exit
+    service.ending = lambda: server.ending
     before = {number: signal.signal(number, server.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
     threads, switch = torch.get_num_threads(), sys.getswitchinterval()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

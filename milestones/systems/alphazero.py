@@ -39,7 +39,7 @@ from ..parts.muon import Muon
 from ..parts.outlook import reaching
 from ..parts.tower import Tower, player, value_of
 from ..worlds.games import game
-from ..worlds.games.analysis import analysed
+from ..worlds.games.analysis import analysed, liked, positions
 from ..worlds.games.judged import judged, matched
 from ..worlds.games.selfplay import Course, SelfPlay
 from ..worlds.games.thinking import How, think
@@ -234,4 +234,4 @@ PRESETS = {
                    stop=False, strewn=0.0, trust=0.0, first=1_000_000, growth=0.0, rows=1_000_000, reuse=1.0,
                    batch=4096, method="sgd", lr=0.2, decay=1e-4, average=0.0, squared=True, looks=100, searched=800),
 }  # fmt: skip
-system = System(Knobs, PRESETS, prepare, build, train, score, use, takes=(Text, Board))
+system = System(Knobs, PRESETS, prepare, build, train, score, use, takes=(Text, Board), read=positions, probe=liked)

@@ -230,7 +230,7 @@ def score(knobs: Knobs, model: HCLT, data: Data[Any], place: Place) -> dict[str,
 def read(facts: Facts, items: Sequence[Media]) -> Labelled | Mixed:
     want, words = (Row, "a row of a table") if facts["kind"] == "table" else (Image, "a picture")
     if other := [type(item).__name__.lower() for item in items if not isinstance(item, want)]:
-        raise UserError(f"{words}, as these circuits learned from", f"a {other[0]}", "Pass what it was trained on",
+        raise UserError(f"{words}, as these circuits learned from", other[0], "Pass what it was trained on",
                         "circuit")  # fmt: skip
     none = torch.zeros(len(items), dtype=torch.long)
     return Mixed(gaps(facts, items), none) if want is Row else Labelled(seen(facts, items), none)
@@ -253,7 +253,8 @@ def use(model: HCLT, facts: Facts, items: Sequence[Media], *,
                           "seen": Image.of(input)})  # fmt: skip
         else:
             new = ", ".join(unknown_categories(facts, [item]))
-            found.append(in_row(model.circuit, row, facts, model.usual) | ({"never_seen": Text(new)} if new else {}))
+            answer = in_row(model.circuit, row, facts, model.usual, samples, keyed(seed, "completed"))
+            found.append(answer | ({"never_seen": Text(new)} if new else {}))
     return found
 
 

@@ -41,7 +41,7 @@ from ..parts.returns import episode_returns
 from ..parts.screens import Screens, smallest
 from ..worlds.gym import needs
 from ..worlds.open import opened
-from ..worlds.played import episode, normalised_score, played, return_score
+from ..worlds.played import choices, episode, normalised_score, played, return_score
 from ..worlds.replay import Lived, Memory
 from ..worlds.world import World
 
@@ -266,4 +266,5 @@ PRESETS = {
                    fall=False, batch=32, replay=1_000_000, start=50_000, frozen=10_000, explore=0.1, decay=0.02,
                    bound=0.0, net="nature"),
 }  # fmt: skip
-system = System(Knobs, PRESETS, prepare, build, train, score, use)
+system = System(Knobs, PRESETS, prepare, build, train, score, use,
+                probe=lambda model, batch: choices(model, batch))  # fmt: skip

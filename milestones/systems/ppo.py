@@ -36,7 +36,7 @@ from ..parts.policy import Standard, head, perceptron
 from ..parts.returns import advantages, episode_returns
 from ..parts.screens import Screens, smallest
 from ..worlds.open import opened
-from ..worlds.played import episode, normalised_score, played, return_score
+from ..worlds.played import choices, episode, normalised_score, played, return_score
 from ..worlds.world import World
 
 FORGET = 0.05  # share of the newest rollout in the mean and spread of what is foretold
@@ -261,4 +261,5 @@ PRESETS = {
     "breakout": Knobs(world="breakout", steps=5000, epochs=3, batch=256, lr=1e-3, discount=0.99, trace=0.95, clip=0.1,
                       entropy=0.01, clipped=True, net="nature", episodes=30),
 }  # fmt: skip
-system = System(Knobs, PRESETS, prepare, build, train, score, use)
+system = System(Knobs, PRESETS, prepare, build, train, score, use,
+                probe=lambda model, batch: choices(lambda seen: model(seen)[0], batch))  # fmt: skip

@@ -38,7 +38,7 @@ from ..parts.returns import episode_returns, lambda_returns
 from ..parts.screens import NETS, smallest
 from ..worlds.gym import needs
 from ..worlds.open import opened
-from ..worlds.played import episode, normalised_score, played, return_score
+from ..worlds.played import choices, episode, normalised_score, played, return_score
 from ..worlds.world import World
 
 
@@ -230,4 +230,5 @@ PRESETS = {
     "paper": Knobs(world="breakout", sticky=0.0, together=128, rollout=32, steps=12_207, epochs=2, batch=128, lr=2.5e-4,
                    trace=0.65, explore=0.001, decay=0.1, clipped=True, net="nature", episodes=30),
 }  # fmt: skip
-system = System(Knobs, PRESETS, prepare, build, train, score, use)
+system = System(Knobs, PRESETS, prepare, build, train, score, use,
+                probe=lambda model, batch: choices(model, batch))  # fmt: skip

@@ -1,8 +1,9 @@
 """Actions that were followed by more than usual become likelier: a policy learns from returns alone.
 
 Paper       Williams (1992), Simple statistical gradient-following algorithms for connectionist reinforcement learning,
-            Machine Learning 8, 229-256; with an actor and a critic: Barto, Sutton & Anderson (1983), IEEE Transactions
-            on Systems, Man and Cybernetics 13(5), 834-846.
+            Machine Learning 8, 229-256; with an actor and a critic: Barto, Sutton & Anderson (1983), Neuronlike
+            adaptive elements that can solve difficult learning control problems, IEEE Transactions on Systems, Man and
+            Cybernetics 13(5), 834-846.
 Idea        the gradient of the logarithm of an action's chance, times the return that came after it, is on average
             the gradient of the return: no model of the world and no derivative of the reward is needed. A baseline
             that does not depend on the action makes it less noisy, and changes nothing on average.
@@ -33,7 +34,7 @@ from ..parts.initial import orthogonal
 from ..parts.policy import Standard, head, perceptron
 from ..parts.returns import advantages
 from ..worlds.open import opened
-from ..worlds.played import episode, played, return_score
+from ..worlds.played import choices, episode, played, return_score
 from ..worlds.world import World
 
 FORGET = 0.1  # share of the newest episodes in the mean and spread of returns
@@ -206,4 +207,5 @@ PRESETS = {
     "acrobot": Knobs(world="Acrobot-v1"),
     "pendulum": Knobs(world="Pendulum-v1", trace=0.95, discount=0.95, steps=300),
 }
-system = System(Knobs, PRESETS, prepare, build, train, score, use)
+system = System(Knobs, PRESETS, prepare, build, train, score, use,
+                probe=lambda model, batch: choices(model, batch))  # fmt: skip

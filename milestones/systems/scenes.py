@@ -33,6 +33,7 @@ from ..core.source import Data, Facts, Place
 from ..core.system import Probe, System
 from ..data.scenes import CELL, GRID, NEAR, WRONG, Scenes, Trial, framed, rooms, trial
 from ..media import Curve, Image, Listing, Ranking, Text, mosaic
+from ..media.image import on_white
 from ..parts.initial import he
 from ..parts.layers import Normalise
 from ..parts.metrics import error_rate
@@ -217,7 +218,7 @@ def by_scale(knobs: Knobs, model: Searcher, count: int) -> Curve:
 
 def boxed(image: Image, x: float, y: float, tall: float) -> Image:
     """The picture with a frame around what is so tall, its middle at (x, y)."""
-    picture = Pillow.fromarray(image.pixels).convert("RGB")
+    picture = Pillow.fromarray(on_white(image))
     draw, line = ImageDraw.Draw(picture), max(1, min(picture.size) // 128)
     for level, out in ((0, line), (255, 0)):
         w, h = 0.8 * tall + 2 * line + out, 0.55 * tall + 2 * line + out

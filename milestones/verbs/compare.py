@@ -15,20 +15,19 @@ if TYPE_CHECKING:
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    parser.add_argument("which", metavar="RUN", nargs="*", help="run folders, names or pages [all finished runs here]")
+    parser.add_argument(
+        "which", metavar="RUN", nargs="*", help="run folders, names, or pages: all their finished runs here [all]"
+    )
     parser.add_argument("--curve", default="", metavar="NAME", help="of the logs, to be drawn, as loss [return]")
     parser.add_argument("--runs", default="runs", help="the folder of run folders [runs]")
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..catalog import locate, state_of, user_runs
     from ..core.errors import UserError
     from ..core.folder import read_json
     from .tables import columns, group_lines, report_of, score_of
 
-    folders = [locate(word, args.runs) for word in args.which]
-    if not args.which:
-        folders = [f for f in user_runs(args.runs) if state_of(f)["state"] == "finished"]
+    folders = [folder for word in args.which for folder in named(word, args.runs)] or finished(args.runs)
     if not folders:
         raise UserError("finished runs to compare", f"none in {args.runs}", "Name runs or train some")
     runs = []
@@ -54,15 +53,31 @@ def run(args: argparse.Namespace) -> int:
                 cells.append(f"{one.value:.4g} {one.unit} [{one.low:.4g}, {one.high:.4g}]")
             else:
                 many = found[name]
-                cells.append(f"{many['mean']:.4g} {many['unit']} +-{many['sd']:.2g} ({many['n']} seeds)")
+                interval = f"[{many['low']:.4g}, {many['high']:.4g}]"
+                cells.append(f"{many['mean']:.4g} {many['unit']} {interval} ({many['n']} seeds)")
         rows.append([label, *(str(item.get(name, "-")) for name in differ), *cells, f"{found['seconds']['mean']:.1f}"])
         content.append(
             {"runs": [m["run"] for m in members], "differs": {n: item.get(n) for n in differ}, "scores": found}
         )
     whole = drawn(args, groups, content, rows, places)
-    text = [columns(rows), *whole.pop("lines")]
+    brackets = "[95 %]: of the seeds where there are several, else of the test sample"
+    text = [columns(rows), *([brackets] if scores else []), *whole.pop("lines")]
     answer(args, {"groups": content, **whole}, "\n".join(text))
     return 0
+
+
+def finished(root: str, page: str = "*") -> list[Path]:
+    """The finished runs here, of a page or of all."""
+    from ..catalog import state_of, user_runs
+
+    return [folder for folder in user_runs(root, page) if state_of(folder)["state"] == "finished"]
+
+
+def named(word: str, root: str) -> list[Path]:
+    """The run that a word names; of a page all its finished runs here, else the one that ships. UserError: none."""
+    from ..catalog import locate
+
+    return finished(root, word.removesuffix(".py")) or [locate(word, root)]
 
 
 def drawn(args: argparse.Namespace, groups: Sequence[Sequence[Mapping[str, Any]]], content: list[dict[str, Any]],

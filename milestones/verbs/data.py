@@ -29,8 +29,15 @@ def run(args: argparse.Namespace) -> int:
         folder = download(args.path, say)
         answer(args, {"set": args.path, "folder": str(folder)}, f"{args.path} is in {folder}")
         return 0
+    from ..data.kinds import sight
     from ..data.look import look
 
-    found = look(args.path, args.target, args.split)
+    kind, reason = sight(args.path)
+    if kind == "games":
+        from .games import games_found
+
+        found = games_found(args.path, reason, args.split)
+    else:
+        found = look(args.path, args.target, args.split)
     answer(args, found.plain(), "\n".join(found.lines()))
     return 0

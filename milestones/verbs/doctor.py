@@ -16,9 +16,13 @@ from .words import answer
 
 EXTRAS = {
     "tables": ("pandas", "pyarrow", "sklearn"),
+    "speech": ("soundfile", "espeakng_loader", "sounddevice"),
+    "text": ("sacrebleu", "babel", "num2words"),
     "rl": ("gymnasium", "ale_py", "Box2D", "pygame"),
     "games": ("numba", "pyspiel"),
+    "studio": ("fastapi", "uvicorn", "websockets", "segno"),
     "tune": ("optuna",),
+    "export": ("onnx", "onnxruntime", "onnxscript"),
 }
 
 

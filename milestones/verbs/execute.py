@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from .. import __version__
-from ..catalog import Entry, fields, find, locate, page
+from ..catalog import Entry, blaming, fields, find, locate, page
 from ..core.config import changed
 from ..core.errors import UserError, nearest
 from ..core.folder import next_folder, read_json, read_weights, write_json, write_status, write_weights
@@ -211,7 +211,8 @@ def carry_out(folder: Path, entry: Entry, system: System[Any, Any, Any, Any], mi
     words = folder, place, plan, minutes, watch, look
     with Shared(peers, *words) if peers else Run(*words) as run:
         try:
-            outcome = _train(folder, entry, system, knobs, config, run, say)
+            with blaming():
+                outcome = _train(folder, entry, system, knobs, config, run, say)
         except UserError as problem:
             with contextlib.suppress(UserError):  # the disk may be full: the first problem is the one to tell
                 _status(folder, run, "failed", problem=str(problem))
@@ -426,7 +427,7 @@ def _paced(folder: Path, system: System[Any, Any, Any, Any], knobs: Any, config:
             times.append(time.perf_counter() - begin)
     steps = max(1, int(min(knobs.steps, limit / (BESIDE * float(np.median(times[1:]))))))
     if steps < knobs.steps:
-        say(f"{steps:,} updates instead of {knobs.steps:,}: as many as {limit / 60:g} minutes allow here")
+        say(f"{steps:,} updates instead of {knobs.steps:,}: as many as {limit / 60:g} min allow here")
         knobs = changed(knobs, {"steps": steps}, str(config["system"]))
         config["config"] = knobs.model_dump(mode="json")
         config["command"] = re.sub(r"--steps \d+", f"--steps {steps}", str(config["command"]))

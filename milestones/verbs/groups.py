@@ -43,4 +43,6 @@ def scored(scores: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[
             values = [each[name]["value"] for each in scores]
             about = {key: first[key] for key in ("unit", "data", "over")}
             found[name] = {**spread(values), "values": values, **about}
+            if "low" in found[name] and min(values) >= 0:  # a return may be below 0, an error not
+                found[name]["low"] = max(0.0, found[name]["low"])
     return found

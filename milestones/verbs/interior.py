@@ -13,14 +13,14 @@ from torch.nn import functional as F
 
 from ..core.errors import UserError, nearest
 from ..core.score import wilson
-from ..core.source import Place, key
+from ..core.source import key
 from ..parts import similarity
 from ..parts.census import census
 from ..parts.ensemble import Ensemble
 from ..parts.memory import free_memory
 from ..parts.watch import Layer, Step, Watch, flat, layers_of, responses, steps_of
-from ..trained import Trained, order_of
-from .subject import of, read_inputs
+from ..trained import Trained
+from .subject import of, prepared, read_inputs
 
 TEST, TRAIN = 1000, 1000  # examples that are looked at, evenly out of all
 ALIKE = 500  # of the test examples, for likeness
@@ -87,8 +87,7 @@ def opened(trained: Trained, chunk: int = 0) -> Net:
         first = int(model.shares.nonzero()[0, 0])
         notes.append(f"The run is {len(model.members)} nets that answer as one; this is net {first + 1} alone.")
         model = model.members[first]
-    seed, choice = order_of(trained.config, trained.folder)
-    data = system.prepare(trained.knobs, Place(torch.device("cpu"), seed, choice=choice))
+    data = prepared(trained)
     assert system.probe is not None, "checked above"
     batch, old = picked(data.test, TEST), picked(data.train, TRAIN)
     probe, before = system.probe(model, batch), system.probe(model, old)
@@ -205,6 +204,7 @@ def laid_out(net: Net, new: dict[str, Tensor], kind: str, focus: str, seed: int)
             spots = torch.from_numpy(TSNE(perplexity=near, init="pca", random_state=seed % 2**32)
                                      .fit_transform(spots.numpy()))  # fmt: skip
             found["explained"] = []
+        spots = F.pad(spots, (0, max(0, 2 - spots.shape[1])))  # a layer of one unit is a line
         found["points"] = [[float(f"{v:.4g}") for v in spot] for spot in spots.tolist()]
         maps.append(found)
     return maps

@@ -106,7 +106,7 @@ class Peers:
         self._done(lambda: dist.all_reduce(values))
         return values.div_(self.of)
 
-    def all(self, mine: UInt8[np.ndarray, "B"], sizes: Sequence[int]) -> list[UInt8[np.ndarray, "_"]]:
+    def all(self, mine: UInt8[np.ndarray, "B"], sizes: Sequence[int]) -> list[UInt8[np.ndarray, "M"]]:
         """The bytes of all processes in their order, in all; of each process as many as `sizes` says."""
         padded = torch.zeros(max(sizes), dtype=torch.uint8)
         padded[: len(mine)] = torch.from_numpy(mine)

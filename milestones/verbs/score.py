@@ -10,7 +10,7 @@ from .world import add_world, admit, shut, unchosen
 
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    parser.add_argument("run", metavar="RUN", help="a run folder, a name as lenet-3, or a page")
+    parser.add_argument("run", metavar="RUN", help="a run folder, a name as lenet-3, a page, or shipped:PAGE")
     parser.add_argument("--data", default="", help="measure on the test part of this data instead")
     parser.add_argument("--page", default="", help="the .py file of a page of your own")
     parser.add_argument("--runs", default="runs", help="the folder of run folders [runs]")

@@ -10,11 +10,13 @@ from .words import answer
 
 def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument("page", metavar="PAGE", help="a page of the catalog, or a .py file of yours")
+    parser.add_argument("--bibtex", action="store_true", help="its papers alone, as BibTeX")
 
 
 def run(args: argparse.Namespace) -> int:
     from ..catalog import find, page
     from ..core.config import describe, knobs
+    from ..report.result import bibtex
     from .execute import about
     from .tables import columns
 
@@ -30,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
     lines = [f"{entry.name} ({entry.year or 'yours'}): {fields['title']}", ""]
     lines += [f"{name:11} {fields[name]}" for name in ("paper", "idea", "deviations", "result") if name in fields]
     lines += [f"takes       {takes}", f"source      {module.__file__}", "", columns(rows)]
-    content = {"name": entry.name, "year": entry.year, **fields, "settings": schema, "presets": presets}
-    answer(args, content, "\n".join(lines))
+    papers = bibtex(fields.get("paper", ""))
+    content = {"name": entry.name, "year": entry.year, **fields, "bibtex": papers, "settings": schema,
+               "presets": presets}  # fmt: skip
+    answer(args, content, papers if args.bibtex else "\n".join(lines))
     return 0

@@ -26,7 +26,8 @@ class Subject(NamedTuple):
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """The words that name a run and where it lies."""
-    parser.add_argument("run", metavar="RUN", help="a run folder, a name as lenet-3, or a page")
+    named = "a run folder, a name as lenet-3, a page, shipped:PAGE, or published weights"
+    parser.add_argument("run", metavar="RUN", help=named)
     parser.add_argument("--page", default="", help="the .py file of a page of your own")
     parser.add_argument("--runs", default="runs", help="the folder of run folders [runs]")
 
@@ -63,14 +64,26 @@ def probed(trained: Trained) -> None:
 
 
 def prepared(trained: Trained) -> Any:
-    """The data that a run learned from."""
+    """The data that a run learned from; of one that plays, what it meets when it does, or positions of its game."""
     import torch
 
     from ..core.source import Place
     from ..trained import order_of
+    from .world import is_world
 
     seed, choice = order_of(trained.config, trained.folder)
-    return trained.system.prepare(trained.knobs, Place(torch.device("cpu"), seed, choice=choice))
+    place = Place(torch.device("cpu"), seed, choice=choice)
+    if trained.facts.get("kind") == "game":
+        from ..worlds.games.analysis import strewn
+
+        return strewn(trained.facts, place)
+    data = trained.system.prepare(trained.knobs, place)
+    if not is_world(data):
+        return data
+    from ..worlds.played import met
+
+    act: Any = trained.model.act
+    return met(data, act, place)
 
 
 def taken(trained: Trained, source: Any, split: str, most: int, first: int = 0) -> tuple[Any, list[str]]:

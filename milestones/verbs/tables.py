@@ -66,7 +66,6 @@ def group_lines(reports: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[s
         line = f"{name}: {found['mean']:.4g} {found['unit']}, mean of {found['n']} seeds"
         if "sd" in found:
             low, high = found["low"], found["high"]
-            low = max(0.0, low) if min(found["values"]) >= 0 else low  # a return may be below 0, an error not
             sample = max(report["scores"][name]["high"] - report["scores"][name]["low"] for report in reports) / 2
             line += f" (spread {found['sd']:.2g}; 95 % interval of the seeds [{low:.4g}, {high:.4g}]"
             line += f", of the test sample +-{sample:.2g}) on {found['data']}"

@@ -98,6 +98,10 @@ def choose(path: str, target: str = "") -> Fit:
         return Fit("gpt", "text", {}, why)
     if found == "texts":
         return Fit("words", "own", {"steps": min(3000, max(300, _texts(Path(path)) // 25))}, why)
+    if found == "games":
+        from ..worlds.games.records import usual_size
+
+        return Fit("alphago", "quick", {"game": f"go{usual_size(path)}"}, why)
     from ..data.glance import glance
 
     seen = glance(path, target)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..catalog import described, find, published
+from ..catalog import SHIPS, described, find, published, published_page, shipped
 from ..core.errors import UserError, nearest
 from ..core.folder import read_json
 from .words import add_knobs, answer, say, set_knobs
@@ -25,7 +25,8 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     parser.add_argument(
         "run",
         metavar="RUN",
-        help="a run folder, a name as lenet-3, a page, a .py file of yours, or a folder with GPT-2's weights",
+        help="a run folder, a name as lenet-3, a page, shipped:PAGE, a .py file of yours, or published weights "
+        "(.safetensors, or GPT-2's folder)",
     )
     parser.add_argument("inputs", metavar="INPUT", nargs="*",
                         help="files (or words, for pages that take them); none, or -: standard input")  # fmt: skip
@@ -44,10 +45,12 @@ def add(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
 
 def page_of(word: str) -> str:
     """The page of a run that is named by a folder, as lenet-3, or by its page. UserError: a folder that is no run."""
-    if published(word):
-        return "gpt"
+    if weights := published(word):
+        return published_page(weights)
     if Path(word).is_dir():
         return str(read_json(Path(word), "config.json").get("system"))
+    if folder := shipped().get(word.removeprefix(SHIPS)):
+        return str(read_json(folder, "config.json").get("system"))
     return re.sub(r"-\d+$", "", word)
 
 

@@ -87,7 +87,9 @@ def spec_of(name: str) -> Any:
         return registry[own]
     if module:
         want = f"the environment {own}, which running {module} registers"
-        do = f"A name is run only where you give it: say --world {name}"
+        ours = [known for known, spec in registry.items() if from_module(spec, module)]
+        do = nearest(own, ours, f"It registers {', '.join(ours[:8])}") if ours else ""
+        do = do or f"A name is run only where you give it: say --world {name}"
         raise UserError(want, "none of that name", do)
     package = next((where for pattern, where in PACKAGES if re.match(pattern, name)), "")
     stem = name.rpartition("-v")[0] or name
@@ -99,6 +101,13 @@ def spec_of(name: str) -> Any:
         near = f"Did you mean {close[-1]!r}?" if close else nearest(name, registry, "For example CartPole-v1.")
         do = f"{near} One of yours: MODULE:ID"
     raise UserError("an environment that Gymnasium knows", f"no {name!r}", do)
+
+
+def from_module(spec: Any, name: str) -> bool:
+    """Whether the spec's environment is of the module, or the file, of this name."""
+    point, module = spec.entry_point, name.replace("\\", "/").rpartition("/")[2].removesuffix(".py")
+    home = point.partition(":")[0] if isinstance(point, str) else str(getattr(point, "__module__", ""))
+    return home == module or home.startswith(f"{module}.")
 
 
 def made(spec: Any, name: str, mode: str | None = None) -> Any:

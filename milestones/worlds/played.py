@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -10,14 +11,15 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from PIL import Image as Pillow
 from torch import Tensor, nn
 
 from ..core.errors import UserError
 from ..core.interval import student
 from ..core.score import Score
-from ..core.source import Facts, key
+from ..core.source import Data, Facts, Held, Place, key, keyed
+from ..core.system import Probe
 from ..media import Text, Video
 from .open import opened
 from .world import World
@@ -25,6 +27,7 @@ from .world import World
 LONGEST = 1_000_000  # steps after which an episode is not waited for
 PLAYED, SHOWN = 5_000, 2_400  # steps of an episode that is shown, and those of them that its film has, at most
 FRAMES, HEIGHT = 300, 240  # of a film
+SLOTS, STEPS = 8, 128  # episodes side by side, and steps of each, from which examples of what is met are taken
 TABLE = Path(__file__).parents[1] / "data" / "atari_scores.json"
 Human = Literal["nature", "wang"]
 
@@ -151,3 +154,41 @@ def _small(picture: Tensor) -> np.ndarray:
     pixels = picture.cpu().numpy()
     factor = -(-pixels.shape[0] // HEIGHT)
     return np.asarray(Pillow.fromarray(pixels).reduce(factor)) if factor > 1 else pixels
+
+
+class Met(NamedTuple):
+    """What was seen where a policy plays."""
+
+    observation: Shaped[Tensor, "B ..."]
+
+
+def choices(scores: Callable[[Tensor], Float[Tensor, "B A"]], batch: Met) -> Probe:
+    """The probe of a policy that chooses among actions: what it does is taken for right. A screen has levels from 0 to
+    255; a vector has no range."""
+    seen = batch.observation
+    low, high = (0.0, 255.0) if seen.dtype == torch.uint8 else (-math.inf, math.inf)
+    with torch.no_grad():
+        return Probe(seen.float(), low, high, scores, scores(seen).argmax(-1))
+
+
+def met(world: World, act: Callable[[Tensor], Tensor], place: Place) -> Data[Met]:
+    """What is seen where `act` plays in fresh episodes, as examples in random order, other episodes for each part of
+    the data; the world is closed. UserError: its actions are numbers, of which none is chosen."""
+    facts, parts = world.facts, []
+    if not facts["discrete"]:
+        world.close()
+        do = "Take a run in a world of discrete actions"
+        raise UserError("a run that chooses among actions", f"numbers as actions in {facts['world']}", do)
+    name = f"what it meets in {world_name(facts)}, its own choices taken for right"
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(key(place.seed, "met"))
+        for split in ("train", "valid", "test"):
+            fresh, seen = world.fresh(SLOTS, key(place.seed, "met", split)), list[Tensor]()
+            for _ in range(STEPS):
+                seen.append(fresh.observation.cpu().clone())
+                fresh.step(act(fresh.observation))
+            fresh.close()
+            order = torch.randperm(SLOTS * STEPS, generator=keyed(place.seed, "met", split))
+            parts.append(Held(Met(torch.cat(seen)[order]), place, name, split))
+    world.close()
+    return Data(*parts, facts)

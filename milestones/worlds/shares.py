@@ -21,12 +21,12 @@ class Peers(Protocol):
     of: int
     here: int
 
-    def all(self, mine: UInt8[np.ndarray, "B"], sizes: Sequence[int]) -> list[UInt8[np.ndarray, "_"]]:
+    def all(self, mine: UInt8[np.ndarray, "B"], sizes: Sequence[int]) -> list[UInt8[np.ndarray, "M"]]:
         """The bytes of all processes in their order, of which each has as many as `sizes` says."""
         ...
 
 
-def shares(count: int, of: int) -> list[Int[np.ndarray, "_"]]:
+def shares(count: int, of: int) -> list[Int[np.ndarray, "M"]]:
     """Which of `count` each process plays: neighbours, as evenly as can be; where they are few, some play none."""
     return np.array_split(np.arange(count), of)
 

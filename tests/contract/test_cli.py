@@ -10,6 +10,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import tomllib
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -99,6 +100,13 @@ def test_overview(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
 
 
+def test_doctor_looks_for_all_extras() -> None:
+    from milestones.verbs.doctor import EXTRAS
+
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert set(EXTRAS) == set(project["optional-dependencies"]) - {"all", "dev"}
+
+
 def test_json_is_one_object_on_standard_output(here: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
     for words, field in [
         (["list"], "systems"), (["show", "lenet"], "presets"), (["runs"], "runs"), (["compare"], "groups"),
@@ -119,6 +127,16 @@ def test_same_answers_without_json(here: Path, capsys: pytest.CaptureFixture[str
     ]:  # fmt: skip
         assert main(words) == 0, words
         assert text in capsys.readouterr().out, words
+
+
+def test_runs_that_ship_are_named_beside_the_users(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["use", "lenet", "digit.png", "--json"]) == 0
+    assert one_json(capsys)["run"].endswith("lenet-1")
+    assert main(["use", "shipped:lenet", "digit.png", "--json"]) == 0
+    assert one_json(capsys)["run"].endswith("shipped/lenet")
+    words = ["use", "shipped:alphazero-go5", "--simulations", "4", "", "--json"]  # the options of its page, alphazero
+    assert main(words) == 0
+    assert one_json(capsys)["run"].endswith("shipped/alphazero-go5")
 
 
 def test_score_again_is_the_score_of_the_report(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -207,6 +225,7 @@ def test_train_from_takes_what_fits(here: Path, data: str, capsys: pytest.Captur
     "use of a pattern": (["use", "**", "digit.png"], ["a run (a folder, a name as lenet-3, or a page)"]),
     "use of nothing": (["use", "", "digit.png"], ["a run (a folder, a name as lenet-3, or a page)"]),
     "use of zero bytes": (["use", "a\0b", "digit.png"], ["a run (a folder, a name as lenet-3, or a page)"]),
+    "use of a run that does not ship": (["use", "shipped:lenett", "digit.png"], ["a run that ships, got 'shipped:lenett'", "Did you mean 'lenet'?"]),
     "use without input": (["use", "lenet-1"], ["a file to answer for", "Name one or several files"]),
     "use of a file that is not there": (["use", "lenet-1", "no.png"], ["no.png, which does not exist"]),
     "use of rows on pictures": (["use", "lenet-1", "rows.csv"], ["lenet: expected image, got row in rows.csv. Pass a file of that kind"]),

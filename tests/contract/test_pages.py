@@ -276,8 +276,10 @@ def test_loss_is_a_scalar_with_a_gradient(page: Page, system: System[Any, Any, A
 def test_probe(page: Page, system: System[Any, Any, Any, Any], trained: Path) -> None:
     if system.probe is None:
         pytest.skip("the page has no probe")
+    from milestones.verbs.subject import prepared as examples
+
     run = load(str(trained), page_name=page.name if page.name.endswith(".py") else "")
-    batch = prepared(page, system).test.batch(0, 8)
+    batch = examples(run).test.batch(0, 8)
     probe = system.probe(run.model, batch)
     picture = probe.input.clone().requires_grad_()
     scores = probe.scores(picture)
@@ -312,6 +314,33 @@ def test_forked_page_is_the_page(place: Path) -> None:
         folders.append(begin(page.name, page.settings, Order(**page.order()), place / "forks").folder)
     assert folders[0].name == "my_page-1"
     assert (folders[0] / "weights.safetensors").read_bytes() == (folders[1] / "weights.safetensors").read_bytes()
+
+
+def test_a_fault_of_a_page_of_ones_own_is_one_line(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says where in the page, leaves no run behind, and hides no fault of ours."""
+    monkeypatch.chdir(tmp_path)
+    words = ["train", "mine.py", "--steps", "2", "--batch", "8", "--data", tiny.data("digits", place)[0]]
+    assert main(["fork", "lenet", "mine.py"]) == 0
+    page = Path("mine.py")
+    page.write_text(page.read_text().replace("nn.Conv2d(6, 16, 5)", "nn.Conv2d(6, 12, 5)"))
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "mine.py: expected a page that runs, got RuntimeError: " in said and "8x300 and 400x120" in said
+    assert "(mine.py line " in said and "in forward: logits = self.classifier" in said
+    assert "Traceback" not in said and not list(Path("runs").glob("mine-*"))
+    page.write_text(page.read_text().replace("nn.Linear(400, 120)", "nn.Linear(300, 120)"))
+    assert main(words) == 0
+    page.write_text(page.read_text().replace("def use(model", "def use(no, such"))
+    assert main(["score", "mine-1", "--page", "mine.py"]) == 0
+    page.write_text(page.read_text() + "\nnothing\n")
+    assert main(["score", "mine-1", "--page", "mine.py"]) == 2
+    said = capsys.readouterr().err
+    assert "got NameError: name 'nothing' is not defined (mine.py line " in said
+    monkeypatch.setattr("milestones.verbs.execute.told", lambda facts: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["train", "lenet", *words[2:]])
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -1,4 +1,5 @@
-"""Killed at random moments, with a clock that jumps, again and again in one process."""
+"""Killed at random moments, with a clock that jumps, again and again in one process: short forms of the long campaigns
+in benchmarks/killed.py and benchmarks/soak.py, and what the clock may not change."""
 
 from __future__ import annotations
 

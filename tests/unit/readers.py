@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import io
 import json
@@ -12,7 +11,6 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
-from unittest import mock
 
 import numpy as np
 import torch
@@ -23,7 +21,7 @@ from milestones.core.errors import UserError
 from milestones.core.state import Memo, read_state, write_state
 from milestones.data import arrays
 from milestones.data.kinds import kind
-from milestones.media import Audio, Board, Image, Video, film, image
+from milestones.media import Audio, Board, Image, Video
 from milestones.media.edf import edf
 from milestones.media.files import read
 from milestones.media.recording import Recording
@@ -398,14 +396,6 @@ READERS = {
     "formulas": Reader(lambda: [b"x^2 + 10*y^2 - 2x*sin(3.5e1*y)", b"exp(-(x*x)) / abs(y) + pi"],
                        lambda folder: lambda content: formula(content.decode("utf-8", "replace")), (FormulaError,)),
 }  # fmt: skip
-
-
-def small() -> contextlib.ExitStack:
-    """Bounds for pictures and films, within: those that may be as large as ours may rightly take their seconds."""
-    stack = contextlib.ExitStack()
-    stack.enter_context(mock.patch.object(image, "PIXELS", 1_000_000))
-    stack.enter_context(mock.patch.object(film, "LARGEST", 3_000_000))
-    return stack
 
 
 def refused_by(name: str) -> tuple[type[Exception], ...]:

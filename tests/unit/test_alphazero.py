@@ -20,7 +20,7 @@ from milestones.core.source import Place
 from milestones.media import Board, Curve, Listing, Move, Text
 from milestones.systems import alphazero as page
 from milestones.worlds.games import game
-from milestones.worlds.games.analysis import moves_of, state_after
+from milestones.worlds.games.analysis import liked, moves_of, positions, state_after, strewn
 from milestones.worlds.games.judged import elo, judged, reachable
 from milestones.worlds.games.perfect import perfect
 from milestones.worlds.games.selfplay import SelfPlay
@@ -297,3 +297,32 @@ def test_points_become_elo() -> None:
     found = elo(points, "")
     assert found.value == pytest.approx(400 * np.log10(3)) and found.low == pytest.approx(100, abs=0.2)
     assert found.high == pytest.approx(400 * np.log10(99.75 / 0.25))
+
+
+def test_positions_to_look_at_are_such_as_the_rules_allow() -> None:
+    """Stones alternate, none lies on another, and each part of the data has games of its own."""
+    rules = game("connect_four")
+    data = strewn(rules.facts, Place(CPU, 0))
+    parts = [next(iter(part.sweep(10_000))).planes for part in data[:3]]
+    assert [list(part.shape) for part in parts] == [[1000, 3, 6, 7]] * 3
+    for planes in parts:
+        own, other = planes[:, 0].flatten(1).sum(1).int(), planes[:, 1].flatten(1).sum(1).int()
+        assert bool(((other - own == 0) | (other - own == 1)).all()) and int(planes[:, :2].sum(1).max()) == 1
+        assert 0 <= int((own + other).min()) < 3 and int((own + other).max()) > 15
+    assert not torch.equal(parts[0], parts[2])
+    assert torch.equal(next(iter(strewn(rules.facts, Place(CPU, 0)).test.sweep(10_000))).planes, parts[2])
+
+
+def test_the_probe_of_a_player_is_its_liking_of_moves() -> None:
+    rules = game("connect_four")
+    model = page.build(changed(page.PRESETS["quick"], {"blocks": 1, "channels": 8}, "alphazero"), rules.facts).eval()
+    with torch.no_grad():
+        model.moves.weight.normal_()  # at first it likes all moves alike
+    batch = positions(rules.facts, [Text("4453"), Text("")])
+    assert batch.planes[0, :2].sum() == 4 and batch.planes[1, :2].sum() == 0
+    probe = liked(model, batch)
+    with torch.no_grad():
+        assert torch.allclose(probe.scores(probe.input), model(batch.planes)[0])
+    assert probe.target.tolist() == probe.scores(probe.input).argmax(1).tolist() and (probe.low, probe.high) == (0, 1)
+    with pytest.raises(UserError, match="4"):
+        positions(rules.facts, [Text("44444444")])

@@ -8,6 +8,7 @@ import io
 import json
 import math
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image as Pillow
 from unit import damaged
-from unit.readers import READERS, refused_by, small, talk
+from unit.readers import READERS, refused_by, talk
 
 from milestones.core.errors import UserError
 from milestones.core.folder import read_json, write_json
@@ -56,7 +58,7 @@ def test_damaged_inputs(name: str, tmp_path: Path, guard: damaged.Guard) -> None
         with guard.over(tmp_path):
             reads(content)
 
-    with damaged.quiet(), small():
+    with damaged.quiet():
         given_ = damaged.inputs(*reader.originals(), count=COUNT, seed=SEED)
         told, _, wrong = damaged.met(watched, given_, refused_by(name), SLOW)
     assert not wrong, "\n".join(wrong)
@@ -115,7 +117,40 @@ def test_frames_of_different_sizes_are_no_film() -> None:
             Video.decoded(film[:at] + bytes([film[at] ^ 0x10]) + film[at + 1 :], "x")
         except UserError as problem:
             said.add(str(problem))
-    assert any("an animated WebP or GIF, got x, which is none or damaged (all input arrays must" in one for one in said)
+    assert any("got x, which is none or damaged (frame 2 of another size than the first)" in one for one in said)
+
+
+def gif(side: int, frames: int = 1) -> bytes:
+    """A film whose head says that it has so many frames of that size; its pixels are missing."""
+    size = struct.pack("<HH", side, side)
+    frame = b",\0\0\0\0" + size + b"\0\2\2\x44\1\0"
+    return b"GIF89a" + size + b"\x80\0\0" + bytes(6) + frame * frames + b";"
+
+
+def test_a_few_bytes_that_say_they_are_large_are_refused_at_once() -> None:
+    for content, want in ((gif(9000), "a film as large as its file can hold, got x, which says 1 of 9,000 x 9,000 in"),
+                          (gif(2000, 20), r"got x, which says 20 of 2,000 x 2,000 in .* Save the film again"),
+                          (gif(2000, 40), "at most 5,000 frames and 381 MiB, got 40 of 2,000 x 2,000 in x"),
+                          (gif(30_000), "which is none or damaged .Image size")):  # fmt: skip
+        began = time.process_time()
+        with pytest.raises(UserError, match=want):
+            Video.decoded(content, "x")
+        assert time.process_time() - began < 0.1
+    stream = io.BytesIO()
+    Pillow.new("1", (9000, 9000)).save(stream, "TIFF", compression="group4")
+    with pytest.raises(UserError, match="a picture as large as its file can hold, got x, which says 9,000 x 9,000 in"):
+        Image.decoded(stream.getvalue()[:4000], "x")
+    Pillow.new("1", (9000, 9000)).save(stream := io.BytesIO(), "PNG")
+    assert Image.decoded(stream.getvalue(), "x").pixels.shape == (9000, 9000), "a blank sheet is none of these"
+
+
+def test_a_long_film_of_little_movement_is_read() -> None:
+    frames = np.full((60, 400, 600), 255, np.uint8)
+    for k, frame in enumerate(frames):
+        frame[200:210, k : k + 10] = 0
+    film = Video(frames)
+    found = Video.decoded(film.encode()[1], "x")
+    assert (found.frames == frames).all()
 
 
 def npz_with(path: Path, described: str, content: bytes, name: str = "x.npy") -> Path:

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
+from unit import slow_ink
 
 from milestones.core.errors import UserError
 from milestones.media import Image
-from milestones.media.ink import find_ink, pieces
+from milestones.media import pieces as joining
+from milestones.media.ink import find_ink, otsu, percentile
+from milestones.media.pieces import pieces
 
 PICTURES = Path(__file__).parents[1] / "pictures"
 EMBEDDED = Path(__file__).parents[2] / "milestones" / "data" / "digits10k.npz"
@@ -159,7 +163,57 @@ def test_no_ink(sheet: np.ndarray) -> None:
         find_ink(grey(sheet))
 
 
-def test_pieces_against_flooding() -> None:
+def some_pictures(count: int) -> list[Image]:
+    """Digits of all sizes, light and dark, faint, in noise and shade, coloured, drawn on nothing."""
+    rng, made = np.random.default_rng(0), []
+    with np.load(EMBEDDED, allow_pickle=False) as archive:
+        digits = archive["image"][:count]
+    for number, digit in enumerate(digits):
+        side = int(rng.choice([28, 28, 28, 40, 63, 64, 90, 160, 300]))
+        sheet = np.asarray(Pillow.fromarray(digit).resize((side, side + number % 5)), np.float64)
+        sheet = sheet if number % 3 else 255 - sheet
+        if number % 4 == 0:
+            sheet = sheet * rng.uniform(0.05, 0.9) + rng.uniform(0, 60) + rng.normal(0, rng.uniform(0, 20), sheet.shape)
+            sheet = sheet * np.linspace(rng.uniform(0.3, 1), 1, sheet.shape[1])
+        if number % 7 == 0:
+            sheet = sheet[..., None] * rng.uniform(0.1, 1, 3)
+        if number % 11 == 0:
+            sheet = np.concatenate([np.zeros((*sheet.shape[:2], 3)), sheet.reshape(*sheet.shape[:2], -1)[..., :1]], -1)
+        made.append(grey(sheet))
+    return made
+
+
+def test_the_same_as_the_plain_reference_to_the_last_bit() -> None:
+    def both(image: Image, side: int, box: float | None) -> list[object]:
+        said: list[object] = []
+        for find in (slow_ink.find_ink, find_ink):
+            try:
+                said.append(find(image, side, box).tolist())
+            except UserError as problem:
+                said.append(str(problem))
+        return said
+
+    drawn = [*(grey(make()) for make in SHEETS.values()), *map(Image.open, PICTURES.glob("*-*.*g"))]
+    for number, image in enumerate([*some_pictures(400), *drawn]):
+        slow, fast = both(image, *((28, None), (28, 20.0), (16, 16.0), (56, None))[number % 4])
+        assert slow == fast, number
+    assert sum(isinstance(both(image, 28, None)[0], str) for image in some_pictures(100)) < 20, "most have ink"
+
+
+def test_percentiles_and_thresholds_are_numpys() -> None:
+    rng = np.random.default_rng(0)
+    for size in (1, 2, 5, 784, 1001):
+        values = rng.gamma(1, 40, size).astype(np.float32)
+        for percent in (0, 40.0, 70, 99.6, 100):
+            assert percentile(np.sort(values), percent) == float(np.percentile(values, percent))
+        values[rng.random(size) < 0.4] = 0
+        values[0] = 200
+        assert otsu(values) == slow_ink.otsu(values)
+
+
+@pytest.mark.parametrize("few", [0, 10_000])
+def test_pieces_against_flooding(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joining, "FEW", few)  # all at once, and one by one
     rng = np.random.default_rng(0)
     for share in (0.2, 0.45, 0.6):
         mask = rng.random((23, 31)) < share

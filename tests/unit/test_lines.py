@@ -29,7 +29,7 @@ from milestones.data.lines import (
     windows,
 )
 from milestones.media import Image
-from milestones.media.line import find_lines
+from milestones.media.line import find_lines, marked
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -212,3 +212,11 @@ def test_no_ink_no_line() -> None:
     assert find_lines(Image(np.full((100, 200), 240, np.uint8))) == []
     noise = np.random.default_rng(0).normal(200, 6, (100, 200)).clip(0, 255).astype(np.uint8)
     assert find_lines(Image(noise)) == []
+
+
+def test_what_is_transparent_is_shown_on_white() -> None:
+    ink = np.zeros((40, 60, 4), np.uint8)  # black on nothing, as drawn by many programs
+    ink[10:30, 28:32, 3] = 255
+    shown = marked(Image(ink), "1", [(30, 20)]).pixels
+    assert shown.shape == (40, 60, 3)
+    assert (shown[0, 0] == 255).all() and (shown[28, 28] == 0).all()

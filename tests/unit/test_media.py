@@ -110,7 +110,13 @@ def test_a_huge_picture_is_refused_by_its_head(tmp_path: Path, side: int) -> Non
 
 
 def test_just_below_the_limit_only_its_pixels_are_missing(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png_claiming(9_900, 9_900) + bytes(10_000))
+    with pytest.raises(UserError, match="which is truncated or damaged"):
+        Image.open(tmp_path / "a.png")
     (tmp_path / "a.png").write_bytes(png_claiming(9_900, 9_900))
+    with pytest.raises(UserError, match=r"as large as its file can hold, got .*a\.png, which says 9,900 x 9,900 in"):
+        Image.open(tmp_path / "a.png")
+    (tmp_path / "a.png").write_bytes(png_claiming(3_100, 3_100))
     with pytest.raises(UserError, match="which is truncated or damaged"):
         Image.open(tmp_path / "a.png")
 
@@ -231,6 +237,10 @@ def test_read_by_suffix_and_content(tmp_path: Path) -> None:
         read("nothing-here")
     with pytest.raises(UserError, match="an empty argument"):
         read("")
+    for name in ("gone.txt", "gone.csv", "gone.sgf"):  # also where words that are no file are a text
+        with pytest.raises(UserError, match=f"a text, or a file of texts, got {name}, which does not exist"):
+            read(name, (Text,))
+    assert read("not in gone.txt", (Text,)) == [Text("not in gone.txt")]
     (tmp_path / "loose").symlink_to(tmp_path / "gone")
     with pytest.raises(UserError, match="a readable file, got"):
         read(tmp_path / "loose")

@@ -211,5 +211,5 @@ def test_files_of_boards_are_read(tmp_path: Path) -> None:
     path.write_bytes(KNOWN)
     assert isinstance(read(path)[0], Board)
     (tmp_path / "b.sgf").mkdir()
-    with pytest.raises(UserError, match="a folder with pictures"):
+    with pytest.raises(UserError, match="a folder with recordings"):
         read(tmp_path / "b.sgf", (Audio,))

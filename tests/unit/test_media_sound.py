@@ -122,6 +122,8 @@ def test_other_formats_name_the_extra(tmp_path: Path, monkeypatch: pytest.Monkey
     path.write_bytes(b"fLaC" + bytes(40))
     with pytest.raises(UserError, match="soundfile, which reads FLAC, OGG and MP3, got none installed"):
         read(path, (Audio,))
+    with pytest.raises(UserError, match="soundfile, which reads FLAC"):  # a folder of them is one of sounds, too
+        read(tmp_path, (Audio,))
 
 
 @pytest.mark.parametrize(("rate", "new"), [(8000, 16000), (44100, 16000), (16000, 8000), (22050, 16000)])

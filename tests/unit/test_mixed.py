@@ -14,6 +14,7 @@ from milestones.core.errors import UserError
 from milestones.core.source import Choice, Data, Place, keyed
 from milestones.data.mixed import Mixed, coarse, gaps, mixed
 from milestones.media import Listing, Number, Ranking, Row, Text
+from milestones.report.checks import data_checks
 from milestones.systems.circuit import HCLT, Knobs, build, likelihood, prepare, read, score, use
 
 KNOBS = Knobs(states=3, batch=50, smooth=1e-2)
@@ -82,6 +83,12 @@ def test_any_cell_of_the_users_may_be_empty(kinds: tuple[HCLT, Data[Mixed]]) -> 
     assert found[1, 0] == 0 and found[1, 2] == 0, "zero is a number"
 
 
+def test_gaps_do_not_make_rows_look_alike(kinds: tuple[HCLT, Data[Mixed]]) -> None:
+    found = data_checks(KNOBS, kinds[1])["train"]
+    size = next(iter(kinds[1].train.sweep(1000))).value
+    assert found["moving"] > 1 and found["mean"] == pytest.approx(float(size.nanmean()), rel=1e-2)
+
+
 def test_numbers_are_binned_for_the_tree_alone() -> None:
     value = torch.tensor([[0.0, 1], [1, 0], [2, math.nan], [math.nan, 1], [4, 0], [5, 1]])
     code, sizes = coarse(value, [0, 2], 2)
@@ -101,6 +108,21 @@ def test_it_learns_the_classes_and_fills_what_is_missing(kinds: tuple[HCLT, Data
     filled = answer["filled"]
     assert isinstance(filled, Listing) and filled.cells[0][0] == "size"
     assert 85 < float(str(filled.cells[0][1])) < 115, "a third of the price"
+
+
+def test_a_row_is_told_its_likelihood_and_draws_of_its_gaps(kinds: tuple[HCLT, Data[Mixed]]) -> None:
+    model, data = kinds
+    rows = [Row({"size": None, "town": None, "price": 300}), Row({"size": 100, "town": "Rome", "price": 300})]
+    gappy, whole = use(model, data.facts, rows, samples=50)
+    for found, row in zip((gappy, whole), gaps(data.facts, rows), strict=True):
+        assert isinstance(found["likelihood"], Number), "gaps are summed out"
+        assert found["likelihood"].value == pytest.approx(float(model.circuit(row[None]).logsumexp(1)), abs=1e-5)
+    drawn = gappy["drawn"]
+    assert isinstance(drawn, Listing) and list(drawn.columns) == ["size", "town"] and len(drawn.cells) == 50
+    sizes = [float(str(size)) for size, _ in drawn.cells]
+    assert 85 < sum(sizes) / 50 < 115 and len(set(sizes)) > 40, "around a third of the price"
+    assert [town for _, town in drawn.cells].count("Rome") > 25
+    assert "drawn" not in whole and "drawn" not in use(model, data.facts, rows, samples=0)[0]
 
 
 def test_the_strange_row_and_its_cell_are_named(kinds: tuple[HCLT, Data[Mixed]]) -> None:
@@ -141,7 +163,7 @@ def test_bad_input_gets_one_line(kinds: tuple[HCLT, Data[Mixed]], tmp_path: Path
         use(model, data.facts, [Row({"size": "large", "town": "Rome", "price": 1})])
     with pytest.raises(UserError, match="expected a column 'town'"):
         use(model, data.facts, [Row({"size": 1, "price": 1})])
-    with pytest.raises(UserError, match="expected a row of a table, as these circuits learned from, got a text"):
+    with pytest.raises(UserError, match="expected a row of a table, as these circuits learned from, got text"):
         read(data.facts, [Text("x")])
     with pytest.raises(UserError, match="expected from 0 to 100 completions, got 101"):
         use(model, data.facts, [], samples=101)

@@ -11,11 +11,22 @@ from torch import Tensor, nn
 
 from milestones.core.errors import UserError
 from milestones.core.interval import student
+from milestones.core.source import Place
 from milestones.media import Text, Video
 from milestones.worlds import played as measure
 from milestones.worlds.gym import gym
 from milestones.worlds.open import opened
-from milestones.worlds.played import Returns, atari_scores, episode, normalised_score, played, return_score
+from milestones.worlds.played import (
+    Met,
+    Returns,
+    atari_scores,
+    choices,
+    episode,
+    met,
+    normalised_score,
+    played,
+    return_score,
+)  # fmt: skip
 from milestones.worlds.world import Outcome
 
 FACTS = {"world": "line", "data": {"name": "a line", "note": "made here"}}
@@ -163,3 +174,33 @@ def test_an_episode_of_atari_is_a_film() -> None:
     found: dict[str, Any] = episode(Noop(), facts)
     assert found["episode"].frames.shape[1:] == (210, 160, 3) and found["episode"].rate_hz == 10
     assert str(found["return"]).startswith("-21 in ")
+
+
+PLACE = Place(torch.device("cpu"), 3)
+
+
+def test_what_a_policy_meets_is_what_it_leads_to() -> None:
+    """Who always pushes right sees a pole that falls to the left; each part of the data has episodes of its own."""
+    world = opened("CartPole-v1", 1, 0)
+    data = met(world, lambda seen: torch.ones(len(seen), dtype=torch.long), PLACE)
+    parts = [next(iter(part.sweep(10_000))).observation for part in data[:3]]
+    assert [part.shape for part in parts] == [(measure.SLOTS * measure.STEPS, 4)] * 3
+    assert all(float(part[:, 1].mean()) > 0.2 > -0.1 > float(part[:, 3].mean()) for part in parts)
+    assert len(torch.cat(parts).unique(dim=0)) > 0.9 * sum(map(len, parts))
+    assert "its own choices taken for right" in data.test.name and data.facts["labels"] == ["left", "right"]
+    again = met(opened("CartPole-v1", 1, 0), lambda seen: torch.ones(len(seen), dtype=torch.long), PLACE)
+    assert torch.equal(next(iter(again.test.sweep(10_000))).observation, parts[2])
+
+
+def test_numbers_as_actions_are_no_choice() -> None:
+    with pytest.raises(UserError, match="a run that chooses among actions, got numbers as actions in Pendulum-v1"):
+        met(opened("Pendulum-v1", 1, 0), noop, PLACE)
+
+
+def test_the_probe_of_a_policy_takes_its_choice_for_right() -> None:
+    weight = torch.tensor([[1.0, 0.0, -1.0], [0.0, 1.0, 1.0]])
+    vector = choices(lambda seen: seen @ weight.T, Met(torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 3.0]])))
+    assert vector.target.tolist() == [0, 1] and (vector.low, vector.high) == (-math.inf, math.inf)
+    screen = choices(lambda seen: seen.flatten(1)[:, :2].float(), Met(torch.tensor([[[[9, 4]]]], dtype=torch.uint8)))
+    assert screen.target.tolist() == [0] and (screen.low, screen.high) == (0.0, 255.0)
+    assert screen.input.dtype == torch.float32

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from milestones.cli import main
 from milestones.core.errors import UserError
 from milestones.media.sgf import read_lines
+from milestones.verbs.train import choose
 
 pytest.importorskip("numba", reason='Rules need an extra: pip install "milestones[games]"')
 
 from milestones.worlds.games import game
 from milestones.worlds.games.arena import replayed
-from milestones.worlds.games.records import Record, read_record, read_records, result_of, write_records
+from milestones.worlds.games.records import Record, read_record, read_records, result_of, usual_size, write_records
 
 WHOLE = ("(;FF[4]GM[1]SZ[5]KM[7.5]PB[One \\[a\\]]PW[Two]RE[B+2.5];B[cc]C[first];W[bb]"
          "(;B[dd];W[])(;B[ee](;W[aa])(;W[ab])))")  # fmt: skip
@@ -138,3 +141,27 @@ def test_comments_in_the_encoding_that_the_file_names() -> None:
         (problem,) = read_lines(content, "x.sgf")
         assert isinstance(problem, UserError)
         assert "expected a text in utf-8, as the file says, got byte" in str(problem) and "x.sgf" in str(problem)
+
+
+def test_a_look_at_records_says_what_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = [Record(7, 9.0, tuple(range(k, k + 6)), "B+1", ("One", "Two")) for k in range(12)]
+    write_records(tmp_path / "a.sgf", game("go7"), own)
+    (tmp_path / "b.sgf").write_text("(;SZ[9];B[aa])(;SZ[7];B[cc];W[cc])(;SZ[7];B[cc](;W[dd])(;W[ee]))")
+    assert usual_size(tmp_path) == 7 and choose(str(tmp_path))[:3] == ("alphago", "quick", {"game": "go7"})
+    assert main(["data", str(tmp_path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["kind"], found["usable"]) == ("games", True)
+    assert sum(split["games"] for split in found["counts"].values()) == 13
+    assert found["examples"][0] == "One - Two, B+1, 6 moves"
+    assert "1 variations passed over" in found["notes"]
+    assert [note for note in found["notes"] if note.startswith("left out")] == [
+        "left out: game 1 of b.sgf: a board of 9 x 9", "left out: game 2 of b.sgf: C5 as move 2 is not allowed",
+    ]  # fmt: skip
+    (tmp_path / "a.sgf").unlink()
+    assert main(["data", str(tmp_path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert "at least 10 games to learn from, got 1" in found["problems"][0] and not found["usable"]
+    assert "left out: game 1 of b.sgf: a board of 9 x 9" in found["notes"]
+    (tmp_path / "b.sgf").write_text("(;SZ[52];B[aa])(;GM[1]SZ[5];B[zz])")
+    with pytest.raises(UserError, match=r"games of go on a square board of 5 to 19, got none in .*; 'zz' in game 2"):
+        usual_size(tmp_path / "b.sgf")

@@ -648,6 +648,19 @@ def test_bibtex() -> None:
     assert "author = {Rosenblatt, F.}" in quoted
     assert "title = {{The perceptron: a probabilistic model}}" in quoted
     assert bibtex("a talk that nobody wrote down") == ""
+    many = bibtex(
+        "Poon & Domingos (2011), Sum-product networks, UAI, 337-346; the loss: Graves, de Freitas & Gomez (2006), "
+        "Show, attend and tell, ICML. Guided as Ho et al. (2022), Classifier-free guidance, arXiv:2207.12598; "
+        "(2018) Science 362; starts: see there."
+    )
+    first, second, third = many.split("\n\n")
+    assert first == ("@misc{poon2011,\n  author = {Poon and Domingos},\n  year = {2011},\n"
+                     "  title = {{Sum-product networks}},\n  howpublished = {UAI, 337-346},\n}")  # fmt: skip
+    assert "author = {Graves and de Freitas and Gomez}" in second
+    assert "title = {{Show, attend and tell}}" in second and "howpublished = {ICML}" in second
+    assert third.startswith("@misc{ho2022,") and "author = {Ho and others}" in third
+    assert "howpublished = {arXiv:2207.12598; (2018) Science 362}" in third
+    assert "howpublished" not in bibtex("Minsky & Papert (1969), Perceptrons.")
 
 
 GOOD = {"data": "made", "over": 100, "error": 2.0, "log_loss": 0.3,

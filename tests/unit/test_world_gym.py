@@ -352,6 +352,10 @@ def test_an_environment_of_the_users_own(tmp_path: Path, monkeypatch: pytest.Mon
             admitted(name)
             world = opened(name, 2, 0)
             assert world.step(torch.zeros(2, dtype=torch.long)).ended.all() and world.facts["world"] == name
+            with pytest.raises(UserError, match=r"got none of that name\. Did you mean 'Mine-v0'"):
+                opened(name.replace("Mine", "Mein"), 1, 0)
+            with pytest.raises(UserError, match=r"got none of that name\. It registers Mine-v0"):
+                opened(f"{name.partition(':')[0]}:Other-v7", 1, 0)
         finally:
             gymnasium.registry.pop("Mine-v0", None)
             sys.modules.pop("my_world", None)

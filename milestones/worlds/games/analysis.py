@@ -6,15 +6,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped
-from torch import nn
+from jaxtyping import Float, Shaped, UInt8
+from torch import Tensor, nn
 
 from ...core.errors import UserError
-from ...core.source import Facts
+from ...core.source import Data, Facts, Held, Place, key
+from ...core.system import Probe
 from ...media import Board, Curve, Heat, Listing, Media, Move, Number, Ranking, Text
 from ...parts.tower import Tower
 from . import game as game_of
@@ -22,8 +23,52 @@ from .game import Game
 from .thinking import Thought, think
 
 MOST = 100_000  # simulations
+STREWN, MOST_STREWN = 64, 1000  # games played at random side by side, and positions of them that are kept
 ALONG = 50  # simulations of each position of a game, at most
 WRONG, WORST = 5.0, 10  # percent that a move must lose to be told of; so many such moves at most
+
+
+class Positions(NamedTuple):
+    """Positions as a net sees them."""
+
+    planes: UInt8[Tensor, "B C H W"]
+
+
+def positions(facts: Facts, items: Sequence[Media]) -> Positions:
+    """The positions that people give, as `analysed` takes them. UserError: moves that the rules do not allow."""
+    game = game_of(facts["game"])
+    given = [board_in(item) for item in items]
+    games = [game.parse(item.text) if isinstance(item, Text) else moves_of(game, item) for item in given]
+    states = np.stack([state_after(game, moves) for moves in games])
+    return Positions(torch.from_numpy(np.ascontiguousarray(game.planes(states))))
+
+
+def strewn(facts: Facts, place: Place) -> Data[Positions]:
+    """Positions after moves at random, as examples: other games for each part of the data."""
+    game, parts = game_of(facts["game"]), []
+    for split in ("train", "valid", "test"):
+        rng = np.random.default_rng(key(place.seed, "strewn", split))
+        states, seen = game.begin(STREWN), list[np.ndarray]()
+        for _ in range(max(1, int(facts["longest"]) // 2)):
+            states = np.where(game.turn(states).ended[:, None], game.begin(STREWN), states)
+            seen.append(game.planes(states))
+            legal = game.turn(states).legal
+            states = game.step(states, (rng.random(legal.shape) * legal).argmax(1))[0]
+        planes = np.concatenate(seen)[rng.permutation(len(seen) * STREWN)[:MOST_STREWN]]
+        name = f"positions of {facts['title']} after moves at random, what it likes most taken for right"
+        parts.append(Held(Positions(torch.from_numpy(np.ascontiguousarray(planes))), place, name, split))
+    return Data(*parts, facts)
+
+
+def liked(model: Tower, batch: Positions) -> Probe:
+    """The probe of a player: how it likes each move by itself, without a search; the one it likes most is right."""
+    seen = batch.planes.float()
+
+    def scores(planes: Tensor) -> Float[Tensor, "B A"]:
+        return model(planes)[0]
+
+    with torch.no_grad():
+        return Probe(seen, 0.0, 1 / model.scale, scores, scores(seen).argmax(-1))
 
 
 def analysed(model: nn.Module, facts: Facts, items: Sequence[Media], simulations: int) -> list[dict[str, Media]]:

@@ -77,8 +77,7 @@ def sources(game: Stones, records: Sequence[Record], part: Int64[np.ndarray, "N"
             name: str) -> list[Held[Recorded]]:  # fmt: skip
     """Positions to train, to validate and to test, of the records whose part is 0, 1 and 2: those to train turned and
     mirrored; the others each once, and none that is known from training. UserError: fewer than ten records."""
-    if len(records) < FEWEST:
-        raise UserError(f"at least {FEWEST} games to learn from", f"{len(records)}", "Give more records", "records")
+    enough(records)
     every, which = recorded(game, records)
     parts = [Recorded(*(field[torch.from_numpy(part[which] == k)] for field in every)) for k in range(3)]
     for k in (1, 2):
@@ -86,6 +85,12 @@ def sources(game: Stones, records: Sequence[Record], part: Int64[np.ndarray, "N"
         parts[k] = Recorded(*(field[new] for field in parts[k]))
     turns = (turned(game), None, None)
     return [Held(*one) for one in zip(parts, [place] * 3, [name] * 3, SPLITS, turns, strict=True)]
+
+
+def enough(records: Sequence[Record]) -> None:
+    """UserError: fewer than ten records."""
+    if len(records) < FEWEST:
+        raise UserError(f"at least {FEWEST} games to learn from", f"{len(records)}", "Give more records", "records")
 
 
 def facts_of(game: Stones, read: Records, parts: Sequence[Held[Recorded]]) -> Facts:

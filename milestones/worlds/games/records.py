@@ -6,6 +6,7 @@ import gzip
 import math
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from .game import Game
 
 LARGEST = 1 << 26  # bytes of a file, unpacked
 TOGETHER = 512  # games that are played through side by side
+SIZES, GLANCED = range(5, 20), 200  # of boards; games that are looked at to tell which size they have
 SUFFIXES = (".sgf", ".sgf.gz")
 RESULT = re.compile(r"([BW])\+.*|(0|draw|jigo)", re.IGNORECASE)
 
@@ -81,6 +83,24 @@ def read_records(place: str | Path, game: Game) -> Records:
         size = game.facts["rows"]
         raise UserError(f"games of go on {size} x {size} in {path}", got, "Choose other files", "records")
     return Records(games, refused, variations)
+
+
+def usual_size(place: str | Path) -> int:
+    """The size, 5 to 19, of the board that most of the first GLANCED games have; of a file or a folder as of
+    `read_records`. UserError: no such file; none of its games is on such a board."""
+    found, problem = Counter[int](), ""
+    for file in _files(Path(place)):
+        for line in read_lines(_content(file), file.name):
+            if isinstance(line, UserError):
+                problem = problem or f"; {line.got}"
+            elif line.rows == line.columns and line.rows in SIZES:
+                found[line.rows] += 1
+        if found.total() >= GLANCED:
+            break
+    if not found:
+        do = "Choose other files"
+        raise UserError("games of go on a square board of 5 to 19", f"none in {place}{problem}", do, "records")
+    return found.most_common(1)[0][0]
 
 
 def read_record(path: str | Path, game: Game) -> Record:

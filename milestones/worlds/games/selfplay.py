@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from .thinking import Found, How, Mind, Net
 from .window import Positions
 
 ROOM = 64  # moves of a game for which there is room at first
+SWITCH = 50e-6  # seconds that a thread waits for Python's lock; with its 5 ms the net's short operations wait for it
 
 
 class Course(NamedTuple):
@@ -200,8 +202,11 @@ class SelfPlay:
                     rows.append(group.step(found[-1]))
             return Found(*(np.stack(field, 1) for field in zip(*found, strict=True))), rows
 
+        patience = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH)
         with ThreadPoolExecutor(max(1, min(threads // (peers.here if peers else 1), len(mine)))) as pool:
             played = dict(zip(mine, pool.map(go, [self.groups[k] for k in mine]), strict=True))
+        sys.setswitchinterval(patience)
         torch.set_num_threads(before)
         rows = {k: part for k, (_, part) in played.items()}
         if peers:
