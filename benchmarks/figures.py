@@ -328,6 +328,28 @@ def searching(found: Value) -> str:
     return "\n".join([*rows, "", f"{told}; `benchmarks/search.py` on {where(found)}."])
 
 
+def processes(found: Value) -> str:
+    """One row a page: an update by several processes, beside what the formula says; and by two against one."""
+    summary, counts = found["summary"], ("1", "2", "4")
+    alpha, beta = summary["alpha"], summary["beta"]
+    rows = headed("batch of 128", "a, ms", "b, us an example", "G, MB", *(f"{n} at once, ms (formula)" for n in counts),
+                  "two against one with both cores")  # fmt: skip
+    for page, one in summary.items():
+        if not isinstance(one, dict):
+            continue
+        cells = []
+        for n in counts:
+            N, most = int(n), max(1, int(n) / found["machine"]["cores"])
+            said = (one["fixed"] + 128 * one["slope"] / N) * most + 2 * (N - 1) * (alpha + one["bytes"] / (N * beta))
+            cells.append(f"{1000 * one['updates'][n]:.1f} ({1000 * said:.1f})")
+        times = one["against_threads"]
+        word = f" (at least 0.8: {'reached' if times >= 0.8 else 'missed'})" if page == "resnet" else ""
+        rows.append(f"| `{page}` | {1000 * one['fixed']:.1f} | {1e6 * one['slope']:.0f} | {one['bytes'] / 1e6:.2f} | "
+                    f"{' | '.join(cells)} | {times:.2f} times as fast{word} |")  # fmt: skip
+    told = f"alpha {1e6 * alpha:.0f} us, beta {beta / 1e9:.2f} GB/s over loopback"
+    return "\n".join([*rows, "", f"{told}; `benchmarks/many.py` on {where(found)}."])
+
+
 def ablations(found: Value) -> str:
     """One row an idea of AlexNet's that was left out."""
     rows = ["| AlexNet, preset `small` | error, % | weights |", "|---|---|---|"]
@@ -733,6 +755,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Value], str]]] = {
     "photos": ("photos", photos),
     "throughput": ("throughput", throughput),
     "search": ("search", searching),
+    "many": ("many", processes),
     "ablations": ("ablations", ablations),
     "lr": ("lr", rates),
     "faults": ("faults", faults),
