@@ -126,6 +126,18 @@ def test_fresh_worlds_are_whole_again() -> None:
     assert torch.equal(talked(2, talk)[0], fresh.step(torch.zeros(2, dtype=torch.long)).final)
 
 
+def test_the_first_process_draws_the_first_episode() -> None:
+    def talk(peer: Thread) -> Any:
+        world = gym("CartPole-v1", 2, 7)
+        world.share(peer)
+        return world.picture() if peer.rank != 1 else None
+
+    alone = gym("CartPole-v1", 2, 7).picture()
+    first, _, none = talked(3, talk)
+    assert torch.equal(first, alone)
+    assert "expected an episode to draw in this process, got none: all are played by others" in none
+
+
 @pytest.mark.parametrize("of", [2, 4])
 @pytest.mark.parametrize("name", ["connect_four", "go5"])
 def test_games_that_are_shared_out_are_the_same(name: str, of: int) -> None:
