@@ -13,6 +13,7 @@ import torch
 
 from milestones.core.errors import UserError
 from milestones.parts.tower import Tower, player
+from milestones.worlds.atari import atari
 from milestones.worlds.games import game
 from milestones.worlds.games.selfplay import Course, SelfPlay
 from milestones.worlds.games.thinking import How
@@ -110,6 +111,23 @@ def test_a_world_that_is_shared_out_is_the_same(name: str, count: int, of: int) 
     for one in talked(of, lived):
         assert all(torch.equal(a, b) for a, b in zip(one, alone, strict=True))
     assert any(bool(value.any()) for value in alone if value.dtype == torch.bool) or name == "Acrobot-v1"
+
+
+def test_screens_that_are_shared_out_are_the_same() -> None:
+    pytest.importorskip("ale_py")
+    actions = torch.randint(6, (12, 3), generator=torch.Generator().manual_seed(3))
+
+    def lived(peer: Thread | None) -> list[Any]:
+        world = atari("pong", 3, 7, threads=1)
+        if peer:
+            world.share(peer)
+        kept = [world.observation, *(field for action in actions for field in world.step(action))]
+        world.close()
+        return kept
+
+    alone = lived(None)
+    for one in talked(2, lived):
+        assert all(torch.equal(a, b) for a, b in zip(one, alone, strict=True))
 
 
 def test_fresh_worlds_are_whole_again() -> None:
