@@ -13,6 +13,7 @@ import torch
 
 from milestones.core.errors import UserError
 from milestones.parts.tower import Tower, player
+from milestones.worlds.atari import atari
 from milestones.worlds.games import game
 from milestones.worlds.games.selfplay import Course, SelfPlay
 from milestones.worlds.games.thinking import How
@@ -112,6 +113,23 @@ def test_a_world_that_is_shared_out_is_the_same(name: str, count: int, of: int) 
     assert any(bool(value.any()) for value in alone if value.dtype == torch.bool) or name == "Acrobot-v1"
 
 
+def test_screens_that_are_shared_out_are_the_same() -> None:
+    pytest.importorskip("ale_py")
+    actions = torch.randint(6, (12, 3), generator=torch.Generator().manual_seed(3))
+
+    def lived(peer: Thread | None) -> list[Any]:
+        world = atari("pong", 3, 7, threads=1)
+        if peer:
+            world.share(peer)
+        kept = [world.observation, *(field for action in actions for field in world.step(action))]
+        world.close()
+        return kept
+
+    alone = lived(None)
+    for one in talked(2, lived):
+        assert all(torch.equal(a, b) for a, b in zip(one, alone, strict=True))
+
+
 def test_fresh_worlds_are_whole_again() -> None:
     def talk(peer: Thread) -> Any:
         world = gym("CartPole-v1", 4, 7)
@@ -124,6 +142,18 @@ def test_fresh_worlds_are_whole_again() -> None:
 
     fresh = gym("CartPole-v1", 4, 7).fresh(2, 1)
     assert torch.equal(talked(2, talk)[0], fresh.step(torch.zeros(2, dtype=torch.long)).final)
+
+
+def test_the_first_process_draws_the_first_episode() -> None:
+    def talk(peer: Thread) -> Any:
+        world = gym("CartPole-v1", 2, 7)
+        world.share(peer)
+        return world.picture() if peer.rank != 1 else None
+
+    alone = gym("CartPole-v1", 2, 7).picture()
+    first, _, none = talked(3, talk)
+    assert torch.equal(first, alone)
+    assert "expected an episode to draw in this process, got none: all are played by others" in none
 
 
 @pytest.mark.parametrize("of", [2, 4])
