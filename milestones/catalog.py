@@ -10,7 +10,7 @@ import importlib.util
 import json
 import re
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -138,7 +138,7 @@ def own_place(problem: Exception) -> traceback.FrameSummary | None:
 
 
 @contextlib.contextmanager
-def blaming() -> Iterator[None]:
+def blaming() -> Generator[None, None, None]:
     """Within it an error in a page of the user's own is a UserError that says where; others stay what they are."""
     try:
         yield

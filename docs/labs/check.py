@@ -202,7 +202,12 @@ def lab6(names: Names, rng: np.random.Generator) -> Iterator[Question]:
     which = rng.permutation(np.flatnonzero((free >= 7) & (free <= 9)))[:4]
     trees = [grown(known.states[k : k + 1], known.values[k] != NONE, 1) for k in which]
     seen: list[int] = []
-    found = [names["worth"](tree, True, lambda leaf: seen.append(leaf) or leaf) for tree in trees]
+
+    def look(leaf: int) -> int:
+        seen.append(leaf)
+        return leaf
+
+    found = [names["worth"](tree, True, look) for tree in trees]
     want, count = [int(np.sign(known.values[k].max())) for k in which], sum(map(leaves, trees))
     yield Question(f"four ends of connect four are worth {found}", found == want, f"{want}, as the solver says")
     yield Question(f"you looked at {len(seen):,} of {count:,} ends of games", 4 <= len(seen) < count * 2 // 3,

@@ -122,7 +122,7 @@ def test_json_is_one_object_on_standard_output(here: Path, data: str, capsys: py
 
 def test_same_answers_without_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words, text in [
-        (["list"], "1998"), (["show", "lenet"], "--steps"), (["runs"], "lenet-1"), (["compare"], "lenet-1"),
+        (["list"], "1998"), (["show", "lenet"], "--steps"), (["show", "lenet", "--bibtex"], "@misc{lecun1998,"), (["runs"], "lenet-1"), (["compare"], "lenet-1"),
         (["score", "lenet-1"], "error: "), (["use", "lenet-1", "digit.png"], "digit.png:"),
     ]:  # fmt: skip
         assert main(words) == 0, words

@@ -260,3 +260,7 @@ def test_seeds_are_a_group(tmp_path: Path, place: Path, capsys: pytest.CaptureFi
     assert len({weights(tmp_path / f"lenet-{n}") for n in (1, 2, 3)}) == 3
     assert main(["compare", "--runs", str(tmp_path), "--json"]) == 0
     assert [g["runs"] for g in json.loads(capsys.readouterr().out)["groups"]] == [["lenet-1", "lenet-2", "lenet-3"]]
+    assert main(["compare", "lenet", "--runs", str(tmp_path)]) == 0  # of a page all its runs
+    said = capsys.readouterr().out
+    assert "lenet-1 .. lenet-3" in said and f"[{group['low']:.4g}, {group['high']:.4g}] (3 seeds)" in said
+    assert "[95 %]: of the seeds where there are several" in said
