@@ -226,7 +226,9 @@ def published_weights(path: Path, model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 CLASSES = "classes.txt"
-DEPTHS = {(False, (2, 2, 2, 2)): 18, (False, (3, 4, 6, 3)): 34, (True, (3, 4, 6, 3)): 50}  # whether blocks are narrow
+DEPTHS: dict[tuple[bool, tuple[int, ...]], int] = {  # whether blocks are narrow, and how many each group has
+    (False, (2, 2, 2, 2)): 18, (False, (3, 4, 6, 3)): 34, (True, (3, 4, 6, 3)): 50,
+}  # fmt: skip
 LEVELS = {  # of ImageNet: what nets under these names were trained with, channel by channel
     "mean": [[[123.675]], [[116.28]], [[103.53]]], "spread": [[[58.395]], [[57.12]], [[57.375]]],
 }  # fmt: skip

@@ -68,11 +68,16 @@ def is_picture(x: Tensor) -> bool:
 
 
 def shade(x: Tensor, empty: Tensor, bounds: Sequence[float] | None) -> np.ndarray:
-    """ "H W" from 0 to 1: where an input "C H W" is not empty; of a colour picture, how dark it is."""
+    """ "H W" from 0 to 1: where an input "C H W" is not empty; of a colour picture, how dark it is; of a board, own
+    stones, which the first plane has, darker than the other's, and what all squares have left out."""
     if bounds and x.shape[0] == 3 and is_picture(x):
         grey = (x * x.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0)
         return (1 - ((grey - bounds[0]) / (bounds[1] - bounds[0])).clamp(0, 1)).numpy()
-    there = (x - empty).abs().sum(0)
+    there = (x - empty).abs()
+    if len(x) > 1:
+        there = there * x.new_tensor([1 - k / len(x) for k in range(len(x))]).view(-1, 1, 1)
+    there = there.sum(0)
+    there = there - there.min() if len(x) > 1 else there
     return (there / there.max().clamp(min=1e-12)).numpy()
 
 

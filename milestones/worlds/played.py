@@ -191,4 +191,4 @@ def met(world: World, act: Callable[[Tensor], Tensor], place: Place) -> Data[Met
             order = torch.randperm(SLOTS * STEPS, generator=keyed(place.seed, "met", split))
             parts.append(Held(Met(torch.cat(seen)[order]), place, name, split))
     world.close()
-    return Data(*parts, facts)
+    return Data(parts[0], parts[1], parts[2], facts)

@@ -17,7 +17,7 @@ from milestones.parts import trust
 from milestones.parts.explain import integrated_gradients, question
 from milestones.parts.maps import METHODS, Map, Setting, maps, parts_of, randoms
 from milestones.parts.trust import Trust
-from milestones.report.explained import html_of, overlay, pictures_of
+from milestones.report.explained import html_of, overlay, pictures_of, plain
 from milestones.verbs.explain import NAMES
 
 __all__ = ["shipped"]  # a fixture
@@ -195,6 +195,15 @@ def test_overlay_is_white_blue_and_orange() -> None:
     assert picture[5, 5].tolist() == [255, 255, 255]
     assert picture[0, 0, 2] > picture[0, 0, 0] and picture[0, 1, 0] > picture[0, 1, 2]
     assert overlay(np.zeros((3, 3)), np.ones((3, 3))).max() < 200, "the input shows below"
+
+
+def test_a_board_is_shown_by_its_stones() -> None:
+    """Own stones are dark, the other's lighter, free squares white, also where a plane has the free ones."""
+    own, other = torch.zeros(2, 6, 7)
+    own[5, 3], other[5, 2] = 1, 1
+    for planes in (torch.stack([own, other, 1 - own - other]), torch.stack([own, other, torch.ones(6, 7)])):
+        seen = plain(planes, torch.zeros(3, 6, 7), [0.0, 1.0])[..., 0]
+        assert seen[5, 3] == 0 and 60 < seen[5, 2] < 160 and (seen[:5] == 255).all()
 
 
 def test_the_page_tells_the_trust_and_repeats() -> None:

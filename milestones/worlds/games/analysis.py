@@ -57,7 +57,7 @@ def strewn(facts: Facts, place: Place) -> Data[Positions]:
         planes = np.concatenate(seen)[rng.permutation(len(seen) * STREWN)[:MOST_STREWN]]
         name = f"positions of {facts['title']} after moves at random, what it likes most taken for right"
         parts.append(Held(Positions(torch.from_numpy(np.ascontiguousarray(planes))), place, name, split))
-    return Data(*parts, facts)
+    return Data(parts[0], parts[1], parts[2], facts)
 
 
 def liked(model: Tower, batch: Positions) -> Probe:
