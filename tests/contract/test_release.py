@@ -22,8 +22,9 @@ OFFLINE = ["--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-ver
 
 
 def run(words: list[str | Path], folder: Path, home: Path) -> str:
-    """What a command says, with nothing of this environment but the path of programs."""
-    env = {"HOME": str(home), "PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
+    """What a command says, with nothing of this environment but the system's own programs: pip asks any rustc that it
+    finds for its version, and rustup's writes into the home."""
+    env = {"HOME": str(home), "PATH": os.defpath, "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
     done = subprocess.run([str(word) for word in words], cwd=folder, env=env, capture_output=True, text=True)
     assert done.returncode == 0, f"{words}\n{done.stdout}{done.stderr}"
     return done.stdout
