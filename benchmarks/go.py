@@ -1,6 +1,7 @@
 """Go: whether the rules are OpenSpiel's, and how a net that taught itself does against GNU Go.
 
-    ./go bench go [--only NAME ...] [--games 50] [--simulations 200] [--positions 100000] [--quick] [--fresh]
+    ./go bench go [--only NAME ...] [--games 50] [--simulations 200] [--positions 100000] [--run FOLDER] [--quick]
+                  [--fresh]
 
 `rules N`: so many positions of random games on N x N; what OpenSpiel allows and we do not must bring back a position
 (OpenSpiel lets one do so, and calls the game drawn), all else must be equal. `5x5`: one `milestones train alphazero
@@ -99,6 +100,15 @@ def against(folder: Path, size: int, games: int, simulations: int) -> Value:
             "komi": own.facts["komi"], "simulations": simulations}  # fmt: skip
 
 
+def played(size: int, args: Any) -> Value:
+    """A run that was trained before, against GNU Go."""
+    report = json.loads(Path(args.run, "report.json").read_text())
+    if report["world"]["game"] != f"go{size}":
+        sys.exit(f"expected a run of go{size}, got one of {report['world']['game']}: {args.run}")
+    kept = {name: report[name] for name in ("command", "plan", "steps", "seconds", "scores", "versions")}
+    return {**against(Path(args.run), size, args.games, args.simulations), "run": kept}
+
+
 def trained(size: int, args: Any) -> Value:
     with tempfile.TemporaryDirectory() as place:
         words = ["train", "alphazero", "--preset", f"go{size}", "--json", *(["--minutes", "0.1"] if args.quick else [])]
@@ -118,6 +128,7 @@ def main() -> int:
     parser.add_argument("--games", type=int, default=50, help="against GNU Go")
     parser.add_argument("--simulations", type=int, default=200, help="before each move of ours")
     parser.add_argument("--positions", type=int, default=100_000, help="of each size, whose rules are compared")
+    parser.add_argument("--run", default="", metavar="FOLDER", help="play this run, and train none")
     parser.add_argument("--quick", action="store_true", help="a smoke run; says nothing")
     parser.add_argument("--fresh", action="store_true", help="measure again what was measured already")
     args: Any = parser.parse_args()
@@ -131,7 +142,7 @@ def main() -> int:
         say(name)
         size = int(name.split()[1]) if name.startswith("rules") else int(name[0])
         measure = functools.partial(rules, size, args.positions) if name.startswith("rules") else functools.partial(
-            trained, size, args)  # fmt: skip
+            played if args.run else trained, size, args)  # fmt: skip
         part = results.part(name, measure)
         if name.startswith("rules"):
             say(f"{part['positions']:,} positions: {part['superko']} moves that OpenSpiel alone has bring back "

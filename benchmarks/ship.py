@@ -64,7 +64,7 @@ COMMANDS = {  # smaller than `quick` where its weights would take more than thei
     "learned_optimizer": "learned_optimizer --plan contiguous/float32/1",
     "alphago": f"alphago {FAST}",
     "alphazero-go5": "alphazero --preset go5 --plan channels_last/bfloat16/2",
-    "alphazero-go7": "alphazero --preset go7 --channels 32 --steps 3500 --strewn 0.5 --most 10 --lr 0.006 --looks 4 "
+    "alphazero-go7": "alphazero --preset go7 --steps 16000 --looks 8 --plan channels_last/bfloat16/1",
     "--pairs 10 --plan channels_last/bfloat16/2",
     "alphazero": "alphazero --steps 1500 --plan channels_last/bfloat16/1",
     "frames": f"frames {PLAIN}",

@@ -226,7 +226,7 @@ PRESETS = {
     "hex5": Knobs(game="hex5", channels=32, steps=8000, most=12),
     "go5": Knobs(game="go5", channels=32, steps=2000, lr=0.006, strewn=0.5, most=12, stop=False, looks=5, examined=5,
                  pairs=20),
-    "go7": Knobs(game="go7", channels=32, steps=3500, lr=0.006, strewn=0.5, most=10, stop=False, looks=4, examined=5,
+    "go7": Knobs(game="go7", channels=32, steps=16_000, lr=0.006, strewn=0.5, most=10, stop=False, looks=8, examined=5,
                  pairs=10),
     # The paper's settings (2018, supplement), on its smaller cousin of a board.
     "paper": Knobs(blocks=19, channels=256, pooled=0, normal="batch", together=4096, abreast=256, steps=700_000,
