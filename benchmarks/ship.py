@@ -65,7 +65,6 @@ COMMANDS = {  # smaller than `quick` where its weights would take more than thei
     "alphago": f"alphago {FAST}",
     "alphazero-go5": "alphazero --preset go5 --plan channels_last/bfloat16/2",
     "alphazero-go7": "alphazero --preset go7 --steps 16000 --looks 8 --plan channels_last/bfloat16/1",
-    "--pairs 10 --plan channels_last/bfloat16/2",
     "alphazero": "alphazero --steps 1500 --plan channels_last/bfloat16/1",
     "frames": f"frames {PLAIN}",
     "captions": "captions --plan contiguous/float32/1",

@@ -295,6 +295,85 @@ def adversarial(found: Value) -> Iterator[Row]:
                       page["dirty"])  # fmt: skip
 
 
+def poles(found: Value) -> Iterator[Row]:
+    targets = found["targets"]
+    sides = found["summary"].get("cartpole", {})
+    if "ours" in sides and "reached" in sides["ours"]:
+        one = sides["ours"]
+        yield Row(f"CartPole-v1, seconds of training to 475, {one['met']} of {one['seeds']} seeds at the end",
+                  f"{short(one['reached']['mean'])} ({short(one['reached']['min'])} to {short(one['reached']['max'])})",
+                  "", None, f"at most {targets['seconds']:g}, all seeds",
+                  one["reached"]["max"] <= targets["seconds"] and one["met"] == one["seeds"], ("cartpole/ours",),
+                  one["dirty"])  # fmt: skip
+    for peer in (name for name in sides if name != "ours" and "times" in sides[name]):
+        one = sides[peer]
+        yield Row("CartPole-v1, seconds of training to 475", short(sides["ours"]["reached"]["mean"]),
+                  f"{PEERS.get(peer, peer)}: {short(one['reached']['mean'])}", None, f"{targets['times']:g} times",
+                  one["times"] >= targets["times"], (f"cartpole/{peer}",), one["dirty"],
+                  f"{one['times']:.1f} times")  # fmt: skip
+
+
+def many(found: Value) -> Iterator[Row]:
+    for page, one in found["summary"].items():
+        if isinstance(one, dict):
+            asked, times = page == "resnet", one["against_threads"]
+            yield Row(f"`{page}` by two processes of one core, against one of two", f"{times:.2f} times",
+                      "", None, "at least 0.8 times" if asked else "", times >= 0.8 if asked else None,
+                      (page,))  # fmt: skip
+
+
+def go(found: Value) -> Iterator[Row]:
+    for name, part in found["parts"].items():
+        if name.startswith("rules"):
+            yield Row(f"go, rules on {name.split()[1]} x {name.split()[1]}, {part['positions']:,} positions",
+                      f"{part['other']} unlike, {part['superko']} by superko", "OpenSpiel", None, "0 unlike",
+                      not part["other"], (name,))  # fmt: skip
+            continue
+        wanted, minutes = found["targets"][name], part["run"]["seconds"] / 60
+        won = f"{part['wins']:.1f} % ({part['low']:.1f} to {part['high']:.1f})"
+        yield Row(f"go, {name.replace('x', ' x ')}, games won after {minutes:.0f} min of training",
+                  f"{won} of {part['counted']} different games",
+                  "GNU Go, level 10", None, f"at least {wanted['wins']:g} % after {wanted['seconds'] / 60:.0f} min",
+                  part["wins"] >= wanted["wins"] and part["run"]["seconds"] <= wanted["seconds"], (name,))  # fmt: skip
+
+
+def serve(found: Value) -> Iterator[Row]:
+    one, targets = found["summary"], found["targets"]
+    for key, what, least in (
+        ("rate", "answers a second", True),
+        ("p99_ms", "99 % of answers within, ms", False),
+        ("growth_mb", "memory grown, MB", False),
+        ("lost", "questions lost at the end", False),
+    ):
+        met = one[key] >= 0.99 * targets[key] if least else one[key] <= targets[key]
+        yield Row(f"a served LeNet, {what}", short(one[key]), "", None,
+                  f"at {'least' if least else 'most'} {targets[key]:g}", met)  # fmt: skip
+
+
+def checkpoints(found: Value) -> Iterator[Row]:
+    names = {"share_pct": "share of a training that is saved, %", "overhead_s": "seconds that resuming adds"}
+    for name, part in found["parts"].items():
+        for key, what in names.items():
+            yield Row(f"{name.split(',')[0]}, {what}", short(part[key]), "", None, f"at most {found['targets'][key]:g}",
+                      part[key] <= found["targets"][key], (name,), part["dirty"])  # fmt: skip
+
+
+def soak(found: Value) -> Iterator[Row]:
+    for name, part in found["parts"].items():
+        still = part["handles_grown"] <= 0 and part["threads_grown"] <= 0
+        fine = part["memory_grown_mb"] <= found["most_mb"] and still
+        grown = f"{part['memory_grown_mb']:+.1f}; {part['handles_grown']:+d}"
+        yield Row(f"soak, {name}: memory grown, MB; handles", grown, "", None, f"at most {found['most_mb']:g}; none", fine,
+                  (name,))  # fmt: skip
+
+
+def killed(found: Value) -> Iterator[Row]:
+    one = found["summary"]
+    yield Row(f"trainings killed at a random moment, {len(one['pages'])} pages", f"{one['kills']} of 200; "
+              f"{one['failed']} went on to other bytes", "", None, "200; 0",
+              one["kills"] >= 200 and not one["failed"])  # fmt: skip
+
+
 def ablations(found: Value) -> Iterator[Row]:
     parts = found["summary"]["parts"]
     for name, part in parts.items():
@@ -329,6 +408,8 @@ KINDS: Mapping[str, Callable[[Value], Iterator[Row]]] = {
     "search": searching, "attacks": attacks, "explain": explain, "landscape": landscape, "mdp": decisions,
     "photos": photos, "ensemble": ensemble, "zipcode": zipcode, "words": words, "start": start, "studio": studio,
     "doctor": doctor, "faults": faults, "fuzz": fuzz, "adversarial": adversarial, "ablations": ablations,
+    "cartpole": poles, "many": many, "go": go, "serve": serve, "checkpoints": checkpoints, "soak": soak,
+    "killed": killed,
 }  # fmt: skip
 
 
