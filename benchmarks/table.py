@@ -363,8 +363,8 @@ def soak(found: Value) -> Iterator[Row]:
         still = part["handles_grown"] <= 0 and part["threads_grown"] <= 0
         fine = part["memory_grown_mb"] <= found["most_mb"] and still
         grown = f"{part['memory_grown_mb']:+.1f}; {part['handles_grown']:+d}"
-        yield Row(f"soak, {name}: memory grown, MB; handles", grown, "", None, f"at most {found['most_mb']:g}; none", fine,
-                  (name,))  # fmt: skip
+        yield Row(f"soak, {name}: memory grown, MB; handles", grown, "", None, f"at most {found['most_mb']:g}; none",
+                  fine, (name,))  # fmt: skip
 
 
 def killed(found: Value) -> Iterator[Row]:
