@@ -77,9 +77,9 @@ def lenet(found: Value) -> Iterator[Row]:
 
 def throughput(found: Value) -> Iterator[Row]:
     for key, one in found["summary"]["peers"].items():
-        column, _, peer = key.partition("/")
-        least = found["targets"][column]
-        yield Row("residual net, pictures a second", short(one["ours"]["mean"]),
+        net, _, column = key.partition("/")[0].rpartition(", ")
+        peer, least = key.partition("/")[2], found["targets"][column]
+        yield Row(f"{net or 'residual net'}, pictures a second", short(one["ours"]["mean"]),
                   f"{named(found, peer)}, {column}: {short(one['peer']['mean'])}", one["times"], f"{least:g} times",
                   decided(one["times"], least), (key,), one["dirty"])  # fmt: skip
 

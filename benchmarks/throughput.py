@@ -1,10 +1,11 @@
-"""How many pictures a second a residual net trains on, against Keras and Lightning.
+"""How many pictures a second a residual net and AlexNet train on, against Keras and Lightning.
 
-    ./go bench throughput [--pairs 2] [--fresh]
+    ./go bench throughput [--only resnet alexnet] [--pairs 2] [--fresh]
 
-One net on pictures of 32 x 32 in colour (those of cifar10-jpeg.zip, the first 4,000, decoded beforehand): `resnet`'s
-eight layers at width 64 behind a frozen stem of half the size, 1.2 million weights, batch 128, mirrored and shifted
-pictures. Ours is `milestones train` as users type it: with Muon, label smoothing, logging and saving. Peers take Adam.
+Pictures of 32 x 32 in colour (those of cifar10-jpeg.zip, the first 4,000, decoded beforehand), batch 128, mirrored and
+shifted. `resnet`'s eight layers at width 64 behind a frozen stem of half the size, 1.2 million weights: ours with Muon
+and label smoothing, peers with Adam. `alexnet`'s preset `small` as one tower without response normalisation or colour,
+which Keras does not have, all with Adam. Ours is `milestones train` as users type it, with logging and saving.
 `documented`: Keras fits uint8 arrays with its preprocessing layers in the model; Lightning takes a DataLoader whose
 dataset changes a picture at a time, and the Trainer as it comes. `tuned`: augmented batch by batch, in memory,
 channels_last where torch runs it, nothing logged. Each rate is that of the updates after the first ten; each peer is
@@ -32,6 +33,10 @@ from photos import unpacked
 COUNT, BATCH, WARM, STEPS = 4000, 128, 10, 50
 PEERS = ("keras-tensorflow", "keras-torch", "lightning")
 TARGETS = {"documented": 2.0, "tuned": 1.0}
+OURS = {
+    "resnet": ["--preset", "photos", "--width", "64", "--average", "0"],
+    "alexnet": ["--preset", "small", "--towers", "1", "--normalise", "false", "--tint", "0"],
+}
 
 
 def pictures(path: Path) -> Path:
@@ -48,8 +53,19 @@ def pictures(path: Path) -> Path:
     return path
 
 
-def keras_rate(image: np.ndarray, label: np.ndarray, tuned: bool) -> float:
-    import keras
+def keras_alexnet(x: Any) -> Any:
+    from keras import layers
+
+    for width, size, stride, pooled in ((32, 5, 2, 3), (64, 5, 1, 3), (96, 3, 1, 0), (96, 3, 1, 0), (64, 3, 1, 0)):
+        x = layers.ReLU()(layers.Conv2D(width, size, stride, "same")(x))
+        x = layers.MaxPooling2D(pooled, 2)(x) if pooled else x
+    x = layers.Flatten()(layers.AveragePooling2D(2, 1)(x))  # 3 x 3 to 2 x 2
+    for _ in range(2):
+        x = layers.Dense(320, "relu")(layers.Dropout(0.5)(x))
+    return layers.Dense(10)(x)
+
+
+def keras_resnet(x: Any) -> Any:
     from keras import layers
 
     def block(x: Any, width: int, stride: int) -> Any:
@@ -59,6 +75,18 @@ def keras_rate(image: np.ndarray, label: np.ndarray, tuned: bool) -> float:
         x = layers.BatchNormalization()(layers.Conv2D(width, 1, stride, "same", use_bias=False)(x))
         return layers.ReLU()(layers.add([x, y]))
 
+    stem = layers.Conv2D(54, 3, 2, "same", use_bias=False)
+    stem.trainable = False
+    x = layers.ReLU()(stem(x))
+    for width, stride in ((64, 1), (128, 2), (256, 2)):
+        x = block(x, width, stride)
+    return layers.Dense(10)(layers.GlobalAveragePooling2D()(x))
+
+
+def keras_rate(kind: str, image: np.ndarray, label: np.ndarray, tuned: bool) -> float:
+    import keras
+    from keras import layers
+
     entry = layers.Input((32, 32, 3))
     change = [layers.RandomFlip("horizontal"), layers.RandomTranslation(0.1, 0.1)]
     x: Any = entry
@@ -66,12 +94,7 @@ def keras_rate(image: np.ndarray, label: np.ndarray, tuned: bool) -> float:
         for layer in change:
             x = layer(x)
     x = layers.Rescaling(1 / 64, -2.0)(x)
-    stem = layers.Conv2D(54, 3, 2, "same", use_bias=False)
-    stem.trainable = False
-    x = layers.ReLU()(stem(x))
-    for width, stride in ((64, 1), (128, 2), (256, 2)):
-        x = block(x, width, stride)
-    net = keras.Model(entry, layers.Dense(10)(layers.GlobalAveragePooling2D()(x)))
+    net = keras.Model(entry, keras_resnet(x) if kind == "resnet" else keras_alexnet(x))
     net.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     if not tuned:
         stamps: list[float] = []
@@ -90,18 +113,25 @@ def keras_rate(image: np.ndarray, label: np.ndarray, tuned: bool) -> float:
     return BATCH * STEPS / (time.monotonic() - begin)
 
 
-def lightning_rate(image: np.ndarray, label: np.ndarray, tuned: bool) -> float:
+def torch_net(kind: str) -> Any:
+    """Our net without all else, for Lightning."""
+    sys.path.insert(0, str(ROOT))
+    from milestones.systems import alexnet, resnet
+
+    facts = {"channels": 3, "counts": [1] * 10, "mean": 120.0, "spread": 64.0, "labels": list(range(10))}
+    if kind == "resnet":
+        return resnet.ResNet(resnet.Knobs(width=64), facts)
+    return alexnet.AlexNet(alexnet.PRESETS["small"].model_copy(update={"towers": 1, "normalise": False}), facts)
+
+
+def lightning_rate(kind: str, image: np.ndarray, label: np.ndarray, tuned: bool) -> float:
     import lightning
     import torch
     from torch import nn
     from torch.nn import functional as F
     from torch.utils.data import DataLoader, Dataset
 
-    sys.path.insert(0, str(ROOT))
-    from milestones.systems.resnet import Knobs, ResNet
-
-    facts = {"channels": 3, "counts": [1] * 10, "mean": 120.0, "spread": 64.0, "labels": list(range(10))}
-    net = ResNet(Knobs(width=64), facts)
+    net = torch_net(kind)
     stamps: list[float] = []
     x, y = torch.from_numpy(image).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(label).long()
 
@@ -162,8 +192,13 @@ def peer(question: Value) -> Value:
     with np.load(question["path"]) as found:
         image, label = found["image"], found["label"]
     if who == "lightning":
-        return {"rate": lightning_rate(image, label, tuned)}
-    return {"rate": keras_rate(image, label, tuned)}
+        return {"rate": lightning_rate(question["net"], image, label, tuned)}
+    return {"rate": keras_rate(question["net"], image, label, tuned)}
+
+
+def named(net: str, column: str, who: str) -> str:
+    """The name of a comparison in the results."""
+    return f"{column}/{who}" if net == "resnet" else f"{net}, {column}/{who}"
 
 
 def main() -> int:
@@ -174,37 +209,39 @@ def main() -> int:
         print("\n" + json.dumps(answer))
         return 0
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", nargs="*", default=list(OURS), choices=OURS, metavar="NET", help=", ".join(OURS))
     parser.add_argument("--pairs", type=int, default=2, help="ours and the peer in turns, so many times")
     parser.add_argument("--fresh", action="store_true", help="measure again what was measured already")
     args: Any = parser.parse_args()
     python = peers_python()
     path = pictures(Path(tempfile.gettempdir(), "milestones-throughput.npz"))
-    results = Results("throughput", [*project("resnet"), Path(__file__)], python, args.fresh, targets=TARGETS)
-    ours = ["train", "resnet", "--preset", "photos", "--width", "64", "--average", "0", "--data", str(path),
-            "--steps", str(WARM + STEPS)]  # fmt: skip
+    files = [*project("resnet", "alexnet"), Path(__file__)]
+    results = Results("throughput", files, python, args.fresh, targets=TARGETS)
     words = [python, str(Path(__file__).resolve()), "--peer"]
-    for column in TARGETS:
-        for who in PEERS:
-            env = {"KERAS_BACKEND": who.partition("-")[2] or "torch", "PYTHONPATH": os.pathsep.join([str(ROOT)])}
-            question = {"who": who, "column": column, "path": str(path)}
-            for pair in range(args.pairs):
-                say(f"{column} {who}, pair {pair + 1}")
-                results.part(f"{column}/{who}/{pair}/ours", functools.partial(train, ours, 1, False))
-                results.part(f"{column}/{who}/{pair}/peer", functools.partial(ask, words, question, env))
-    summary, rows = {}, []
-    for column, target in TARGETS.items():
-        for who in PEERS:
-            keys = [f"{column}/{who}/{pair}" for pair in range(args.pairs)]
-            parts = results.content["parts"]
-            mine = [float(parts[f"{key}/ours"]["runs"][0]["rate"]) for key in keys]
-            other = [parts[f"{key}/peer"]["rate"] for key in keys]
-            times = ratios(mine, other)
-            dirty = any(parts[f"{key}/{side}"]["dirty"] for key in keys for side in ("ours", "peer"))
-            summary[f"{column}/{who}"] = {"ours": spread(mine), "peer": spread(other), "times": times, "dirty": dirty}
-            word = "reached" if times["min"] >= target else "missed" if times["max"] < target else "not decided"
-            means = [f"{spread(values)['mean']:.0f}" for values in (mine, other)]
-            told = f"{times['mean']:.2f} ({times['min']:.2f} to {times['max']:.2f})"
-            rows.append([f"{column} {who}", *means, told, f"{target:g}: {word}"])
+    each = [(net, column, who) for net in OURS for column in TARGETS for who in PEERS]
+    for net, column, who in each:
+        ours = ["train", net, *OURS[net], "--data", str(path), "--steps", str(WARM + STEPS)]
+        env = {"KERAS_BACKEND": who.partition("-")[2] or "torch", "PYTHONPATH": os.pathsep.join([str(ROOT)])}
+        question = {"net": net, "who": who, "column": column, "path": str(path)}
+        for pair in range(args.pairs if net in args.only else 0):
+            say(f"{net}, {column} {who}, pair {pair + 1}")
+            results.part(f"{named(net, column, who)}/{pair}/ours", functools.partial(train, ours, 1, False))
+            results.part(f"{named(net, column, who)}/{pair}/peer", functools.partial(ask, words, question, env))
+    summary, rows, parts = {}, [], results.content["parts"]
+    for net, column, who in each:
+        target = TARGETS[column]
+        keys = [key for pair in range(99) if f"{(key := f'{named(net, column, who)}/{pair}')}/peer" in parts]
+        if not keys:
+            continue
+        mine = [float(parts[f"{key}/ours"]["runs"][0]["rate"]) for key in keys]
+        other = [parts[f"{key}/peer"]["rate"] for key in keys]
+        times = ratios(mine, other)
+        dirty = any(parts[f"{key}/{side}"]["dirty"] for key in keys for side in ("ours", "peer"))
+        summary[named(net, column, who)] = {"ours": spread(mine), "peer": spread(other), "times": times, "dirty": dirty}
+        word = "reached" if times["min"] >= target else "missed" if times["max"] < target else "not decided"
+        means = [f"{spread(values)['mean']:.0f}" for values in (mine, other)]
+        told = f"{times['mean']:.2f} ({times['min']:.2f} to {times['max']:.2f})"
+        rows.append([f"{net}, {column} {who}", *means, told, f"{target:g}: {word}"])
     results.write(peers=summary)
     say(table(["pictures a second", "ours", "peer", "ours / peer", "target"], rows))
     say(f"written to {results.path}")
