@@ -9,7 +9,6 @@ import importlib
 import importlib.util
 import json
 import re
-import traceback
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
@@ -18,6 +17,7 @@ from .core.errors import UserError, nearest
 from .core.folder import header, read_json
 
 if TYPE_CHECKING:
+    import traceback
     from types import ModuleType
 
     from .trained import Trained
@@ -132,6 +132,8 @@ def told(problem: Exception) -> str:
 
 def own_place(problem: Exception) -> traceback.FrameSummary | None:
     """The innermost line of a page of the user's own that an error came through; None: of none."""
+    import traceback  # not above: `milestones list` has no use for it
+
     frames = traceback.walk_tb(problem.__traceback__)
     own = [(frame, line) for frame, line in frames if str(frame.f_globals.get("__name__")).startswith(OWN)]
     return traceback.StackSummary.extract(iter(own))[-1] if own else None
