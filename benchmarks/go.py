@@ -61,7 +61,7 @@ def rules(size: int, positions: int) -> Value:
             seen += 1
         sign = 1 - 2 * int(own.mover(mine)[0])
         other += not state.is_terminal() or state.returns()[0] != sign * turn.value[0]
-    return {"positions": seen, "superko": superko, "other": other}
+    return {"positions": seen, "superko": int(superko), "other": int(other)}
 
 
 def against(folder: Path, size: int, games: int, simulations: int) -> Value:
