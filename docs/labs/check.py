@@ -51,7 +51,7 @@ def digits(rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
 
 def lab1(names: Names, rng: np.random.Generator) -> Iterator[Question]:
     """LeNet's last layer, learned anew by squared error: a loss whose curvatures are known."""
-    net: Any = milestones.load("lenet").model
+    net: Any = milestones.load("shipped:lenet").model
     image, label = digits(rng, 200)
     with torch.no_grad():
         features = net.classifier[:-1](net.features(image).flatten(1)).double()
@@ -75,7 +75,7 @@ def lab1(names: Names, rng: np.random.Generator) -> Iterator[Question]:
 
 def lab2(names: Names, rng: np.random.Generator) -> Iterator[Question]:
     """A filter that LeNet learned, on a digit with a margin of two pixels, as LeNet's first layer has it."""
-    net: Any = milestones.load("lenet").model
+    net: Any = milestones.load("shipped:lenet").model
     (image, label), number = digits(rng, 1), int(rng.integers(6))
     with torch.no_grad():
         seen = net.features[0](image)
@@ -91,7 +91,7 @@ def lab2(names: Names, rng: np.random.Generator) -> Iterator[Question]:
 
 def lab3(names: Names, rng: np.random.Generator) -> Iterator[Question]:
     """A head of GPT's first block, on a piece of text."""
-    trained = milestones.load("gpt")
+    trained = milestones.load("shipped:gpt")
     net: Any = trained.model
     begin, length, head = int(rng.integers(40)), 24, int(rng.integers(net.blocks[0].heads))
     piece, block = TEXT[begin : begin + length], net.blocks[0]
@@ -121,7 +121,7 @@ def lab3(names: Names, rng: np.random.Generator) -> Iterator[Question]:
 
 def lab4(names: Names, rng: np.random.Generator) -> Iterator[Question]:
     """A digit that LeNet reads rightly, and a size of change by which one step along the slope misleads it."""
-    net: Any = milestones.load("lenet").model
+    net: Any = milestones.load("shipped:lenet").model
     image, label = digits(rng, 200)
     eps, level = 0.15, image.float() / 255
     level.requires_grad_()

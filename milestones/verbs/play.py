@@ -122,13 +122,13 @@ def unused(target: Path, overwrite: bool, what: str) -> None:
 def world_of(trained: Trained) -> Any:
     """The world that the run acts in. UserError: it has none."""
     from ..core.errors import UserError
-    from .subject import prepared
+    from .subject import learned_in
 
     if trained.facts.get("kind") != "world" or not hasattr(trained.model, "act"):
         kinds = " or ".join(kind.__name__.lower() for kind in trained.system.takes) or "no world"
         got, do = f"the page {trained.entry.name}, which takes {kinds}", "Give it input: milestones use"
         raise UserError("a run that acts in a world", got, do, trained.entry.name)
-    return prepared(trained)
+    return learned_in(trained)
 
 
 def told(facts: Mapping[str, Any]) -> str:

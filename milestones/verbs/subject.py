@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from ..core.source import Place
     from ..core.system import Probe
     from ..trained import Trained
 
@@ -63,27 +64,37 @@ def probed(trained: Trained) -> None:
                         trained.entry.name)  # fmt: skip
 
 
-def prepared(trained: Trained) -> Any:
-    """The data that a run learned from; of one that plays, what it meets when it does, or positions of its game."""
+def place_of(trained: Trained) -> Place:
+    """Where the run was trained, with its seed and its data."""
     import torch
 
     from ..core.source import Place
     from ..trained import order_of
-    from .world import is_world
 
     seed, choice = order_of(trained.config, trained.folder)
-    place = Place(torch.device("cpu"), seed, choice=choice)
+    return Place(torch.device("cpu"), seed, choice=choice)
+
+
+def learned_in(trained: Trained) -> Any:
+    """What the run learned from or in, as its page prepares it: data, a world, or games against itself."""
+    return trained.system.prepare(trained.knobs, place_of(trained))
+
+
+def prepared(trained: Trained) -> Any:
+    """The data that a run learned from; of one that plays, what it meets when it does, or positions of its game."""
+    from .world import is_world
+
     if trained.facts.get("kind") == "game":
         from ..worlds.games.analysis import strewn
 
-        return strewn(trained.facts, place)
-    data = trained.system.prepare(trained.knobs, place)
+        return strewn(trained.facts, place_of(trained))
+    data = learned_in(trained)
     if not is_world(data):
         return data
     from ..worlds.played import met
 
     act: Any = trained.model.act
-    return met(data, act, place)
+    return met(data, act, place_of(trained))
 
 
 def taken(trained: Trained, source: Any, split: str, most: int, first: int = 0) -> tuple[Any, list[str]]:

@@ -34,7 +34,7 @@ def test_an_attack_follows_the_slider(opened: Callable[..., Page], shared_data: 
 def test_a_run_without_a_probe_says_which_have_one(opened: Callable[..., Page]) -> None:
     page = opened("#/attack/shipped:perceptron")
     page.wait_for_selector(".error:has-text('which has no probe')", timeout=FIRST)
-    assert "lenet (shipped)" in page.locator(".error a").all_inner_texts()
+    assert "dqn (shipped)" in page.locator(".error a").all_inner_texts()
 
 
 def test_maps_come_one_by_one_and_the_net_shows_its_inside(opened: Callable[..., Page]) -> None:

@@ -93,7 +93,7 @@ def test_stages_have_short_new_names(tmp_path: Path) -> None:
 
 
 def test_break_is_an_error_and_no_finished_run(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match=r"'break' left the steps of stage 'first'; use run\.enough"):
+    with pytest.raises(UserError, match=r"'break' left the steps of stage 'first'; use run\.enough.*in train: "):
         begin(FILE, {**SMALL.settings, "leave_at": 3}, Order(**PLAN), tmp_path)
     assert json.loads((tmp_path / "stages-1" / "status.json").read_text())["state"] != "finished"
     assert not (tmp_path / "stages-1" / "report.json").exists()
