@@ -34,7 +34,7 @@ HALF_HOUR = {  # what ./go bench measures: minutes on two cores, words; the inst
     "start": (1, ["--repeats", "5"]),
     "overhead": (3, ["--repeats", "3"]),
     "lenet": (4, ["--seeds", "1", "--only", "lightning", "--column", "tuned"]),
-    "throughput": (4, ["--pairs", "1"]),
+    "throughput": (4, ["--only", "resnet", "--pairs", "1"]),
     "lstm": (4, ["--only", "packed", "keras-tensorflow", "--lengths", "50", "--pairs", "2"]),
     "gpt": (1, ["--only", "generate"]),
     "search": (2, ["--only", "bare/puct, 256 games", "play/native, bfloat16", "play/native, float32",

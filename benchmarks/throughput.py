@@ -230,7 +230,8 @@ def main() -> int:
     summary, rows, parts = {}, [], results.content["parts"]
     for net, column, who in each:
         target = TARGETS[column]
-        keys = [key for pair in range(99) if f"{(key := f'{named(net, column, who)}/{pair}')}/peer" in parts]
+        whole = f"{named(net, column, who)}/"
+        keys = [key.removesuffix("/peer") for key in parts if key.startswith(whole) and key.endswith("/peer")]
         if not keys:
             continue
         mine = [float(parts[f"{key}/ours"]["runs"][0]["rate"]) for key in keys]
