@@ -98,7 +98,7 @@ def sentence(name: str, score: Mapping[str, Any]) -> str:
         number(score.get("over")),
     )
     count = f"{over:,.0f} " if over >= 0 else ""
-    kind = split if split.endswith("episodes") else f"{split} examples"
+    kind = split if split.endswith(("episodes", "games")) else f"{split} examples"
     where = f"{count}{kind} of {words(score.get('data') or 'unnamed data', 200)}"
     what = f"Wrong on <b>{value} %</b> of {where}"
     if name != "error" or unit != "%":
